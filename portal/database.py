@@ -1,0 +1,138 @@
+"""The POS side's database: base class, session settings, tenant scope, unit of work."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import Any, TypeVar
+
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import BigInteger, Date, DateTime, MetaData, Text, Uuid, create_engine, event, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import DeclarativeBase, Session
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+TYPES: dict[Any, Any] = {
+    str: Text,
+    int: BigInteger,
+    datetime: DateTime(timezone=True),
+    date: Date,
+    uuid.UUID: Uuid,
+    dict[str, Any]: JSONB,
+    list[dict[str, Any]]: JSONB,
+}
+# lock_not_available, deadlock_detected, serialization_failure: the transaction can be run again
+RETRYABLE = frozenset({"55P03", "40P01", "40001"})
+
+T = TypeVar("T")
+
+
+class Base(DeclarativeBase):
+    """Tables of the POS side, all in schema ``pos``."""
+
+    metadata = MetaData(schema="pos", naming_convention=NAMING)
+    type_annotation_map = TYPES
+
+
+db = SQLAlchemy(metadata=Base.metadata)
+
+
+def engine_options(*, pool_size: int = 10, application: str = "portal") -> dict[str, Any]:
+    """Engine settings that every process shares: time-outs so that nobody waits for ever."""
+    return {
+        "pool_size": pool_size,
+        "max_overflow": pool_size,
+        "pool_timeout": 5,
+        "pool_pre_ping": True,
+        "connect_args": {
+            "connect_timeout": 5,
+            "application_name": application,
+            "options": "-c lock_timeout=3s -c statement_timeout=15s"
+            " -c idle_in_transaction_session_timeout=60s -c timezone=UTC",
+        },
+    }
+
+
+class PrivilegedRoleError(RuntimeError):
+    """The process would serve with rights that make row-level security meaningless."""
+
+
+def refuse_privileged(url: str) -> None:
+    """Raise PrivilegedRoleError where the login of ``url`` is a superuser or has BYPASSRLS."""
+    engine = create_engine(url, **engine_options(pool_size=1))
+    try:
+        with engine.connect() as connection:
+            row = connection.execute(
+                text("SELECT rolname, rolsuper, rolbypassrls FROM pg_roles WHERE rolname = session_user")
+            ).one()
+    finally:
+        engine.dispose()
+    if row.rolsuper or row.rolbypassrls:
+        raise PrivilegedRoleError(
+            f"データベースのロール {row.rolname} は行レベルセキュリティを回避できるため、起動しません。"
+            " DATABASE_URL には portal_app、LEDGER_DATABASE_URL には ledger_app を指定してください。"
+        )
+
+
+def bind_company(session: Session, company_id: int | None) -> None:
+    """Scope the session to one company: row-level security shows it that company's rows only."""
+    session.info["company_id"] = company_id
+    if session.in_transaction():
+        _apply_scope(session)
+
+
+def _apply_scope(session: Session) -> None:
+    company_id = session.info.get("company_id")
+    session.connection().exec_driver_sql(
+        "SELECT set_config('app.company_id', %s, true)", ("" if company_id is None else str(company_id),)
+    )
+
+
+@event.listens_for(Session, "after_begin")
+def _scope_transaction(session: Session, _transaction: object, connection: Any) -> None:
+    company_id = session.info.get("company_id")
+    if company_id is not None:
+        connection.exec_driver_sql("SELECT set_config('app.company_id', %s, true)", (str(company_id),))
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """PostgreSQL's five-character code of a database error, if it has one."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None)
+
+
+def constraint_name(error: BaseException) -> str | None:
+    """The constraint or unique index that a database error names."""
+    diagnostics = getattr(getattr(error, "orig", None), "diag", None)
+    return getattr(diagnostics, "constraint_name", None)
+
+
+def run_write(session: Session, work: Callable[[Session], T], *, attempts: int = 3) -> T:
+    """Run ``work`` and commit: the one commit of a request or a job.
+
+    A deadlock, a lock time-out or a serialisation failure runs it again from the start, so ``work`` must
+    read what it decides on. Any other error rolls back and is raised.
+    """
+    for attempt in range(1, attempts + 1):
+        try:
+            result = work(session)
+            session.commit()
+        except DBAPIError as error:
+            session.rollback()
+            if sqlstate(error) not in RETRYABLE or attempt == attempts:
+                raise
+            time.sleep(0.02 * attempt)
+        except BaseException:
+            session.rollback()
+            raise
+        else:
+            return result
+    raise AssertionError("unreachable")

@@ -1,0 +1,283 @@
+"""Shops, seats, reservations, and what was received from a linked POS."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, func
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from portal.kernel.ids import new_id
+from portal.ledger.database import LedgerBase
+
+
+class Instance(LedgerBase):
+    """One row: the epoch. A restore from a backup gives it a new one, so that partners send again."""
+
+    __tablename__ = "instance"
+    __table_args__ = (CheckConstraint("id = 1", name="single"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    epoch: Mapped[str]
+
+
+class Shop(LedgerBase):
+    """A restaurant that takes its bookings here. ``company_id`` is the ledger's own number of its customer.
+
+    ``version`` rises, under this row's lock, with every change of seats, mapping or reservations.
+    """
+
+    __tablename__ = "shop"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    company_id: Mapped[int]
+    public_id: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    day_boundary_minutes: Mapped[int] = mapped_column(default=300, server_default="300")
+    default_stay_minutes: Mapped[int] = mapped_column(default=120, server_default="120")
+    version: Mapped[int] = mapped_column(default=1, server_default="1")
+
+
+class Account(LedgerBase):
+    """A login of a shop's person, e.g. 10001-1."""
+
+    __tablename__ = "account"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    company_id: Mapped[int]
+    shop_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("shop.id"))
+    login: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    password_hash: Mapped[str]
+    active: Mapped[bool] = mapped_column(default=True, server_default="true")
+
+
+class AccountSession(LedgerBase):
+    """A login as a row. ``account_id`` is empty for a person who came by a ticket from a linked POS."""
+
+    __tablename__ = "account_session"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    company_id: Mapped[int]
+    shop_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("shop.id"))
+    account_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"))
+    link_id: Mapped[uuid.UUID | None]
+    person: Mapped[str]
+    token_hash: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+
+
+class LoginThrottle(LedgerBase):
+    """Failed logins by hashed key."""
+
+    __tablename__ = "login_throttle"
+
+    key_hash: Mapped[str] = mapped_column(primary_key=True)
+    failures: Mapped[int]
+    last_failed_at: Mapped[datetime]
+    locked_until: Mapped[datetime | None]
+
+
+class ClientId(LedgerBase):
+    """A Client id issued for one shop and one store of a POS (L6); only its hash is kept."""
+
+    __tablename__ = "client_id"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    company_id: Mapped[int]
+    shop_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("shop.id"))
+    value_hash: Mapped[str] = mapped_column(unique=True)
+    hint: Mapped[str]
+    pos_company_code: Mapped[str]
+    pos_store_code: Mapped[str]
+    issued_at: Mapped[datetime]
+    issued_by: Mapped[str] = mapped_column(default="", server_default="")
+    used_at: Mapped[datetime | None]
+    used_by_link_id: Mapped[uuid.UUID | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class PosLink(LedgerBase):
+    """A POS store that is linked; its id is the one the POS gave. Only the token's hash is kept (L8)."""
+
+    __tablename__ = "pos_link"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    company_id: Mapped[int]
+    shop_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("shop.id"))
+    client_id_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("client_id.id"))
+    token_hash: Mapped[str] = mapped_column(unique=True)
+    pos_company_code: Mapped[str]
+    pos_store_code: Mapped[str]
+    pos_store_name: Mapped[str]
+    table_list_version: Mapped[int] = mapped_column(default=0, server_default="0")
+    table_list_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+
+
+Index("uq_pos_link_shop", PosLink.shop_id, unique=True, postgresql_where=PosLink.ended_at.is_(None))
+
+
+class PosTable(LedgerBase):
+    """A table as the POS last told it. ``mapping_lost_at``: it had a seat and lost it (M4b)."""
+
+    __tablename__ = "pos_table"
+
+    link_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("pos_link.id"), primary_key=True)
+    table_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    company_id: Mapped[int]
+    shop_id: Mapped[uuid.UUID]
+    name: Mapped[str]
+    capacity: Mapped[int]
+    position: Mapped[int]
+    removed_at: Mapped[datetime | None]
+    mapping_lost_at: Mapped[datetime | None]
+
+
+class Seat(LedgerBase):
+    """座席."""
+
+    __tablename__ = "seat"
+    __table_args__ = (CheckConstraint("capacity BETWEEN 1 AND 999", name="capacity"),)
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    company_id: Mapped[int]
+    shop_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("shop.id"))
+    name: Mapped[str]
+    capacity: Mapped[int]
+    position: Mapped[int]
+    area: Mapped[str] = mapped_column(default="", server_default="")
+    smoking: Mapped[bool] = mapped_column(default=False, server_default="false")
+    bookable: Mapped[bool] = mapped_column(default=True, server_default="true")
+    deleted_at: Mapped[datetime | None]
+
+
+Index("uq_seat_name", Seat.shop_id, Seat.name, unique=True, postgresql_where=Seat.deleted_at.is_(None))
+
+
+class SeatMapping(LedgerBase):
+    """Which table a seat is (T3–T5): by id; neither end maps twice."""
+
+    __tablename__ = "seat_mapping"
+    __table_args__ = (
+        UniqueConstraint("link_id", "table_id"),
+        ForeignKeyConstraint(
+            ["link_id", "table_id"], ["ledger.pos_table.link_id", "ledger.pos_table.table_id"]
+        ),
+    )
+
+    seat_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("seat.id"), primary_key=True)
+    link_id: Mapped[uuid.UUID]
+    table_id: Mapped[uuid.UUID]
+    company_id: Mapped[int]
+    shop_id: Mapped[uuid.UUID]
+    mapped_at: Mapped[datetime]
+
+
+class Reservation(LedgerBase):
+    """A row of the ledger: a reservation, a block, or a walk-in that the POS told of.
+
+    ``visit_id`` names the visit that owns it: only that one may change or release it. ``withdrawn`` rows (a
+    walk-in that vanished) are shown nowhere.
+    """
+
+    __tablename__ = "reservation"
+    __table_args__ = (
+        CheckConstraint("kind IN ('reservation', 'block', 'walk_in')", name="kind"),
+        CheckConstraint("status IN ('before', 'seated', 'left', 'cancelled', 'withdrawn')", name="status"),
+        CheckConstraint("party_size BETWEEN 0 AND 999", name="party_size"),
+        CheckConstraint("stay_minutes BETWEEN 1 AND 2880", name="stay"),
+        CheckConstraint("kind <> 'walk_in' OR visit_id IS NOT NULL", name="walk_in_has_visit"),
+        CheckConstraint("kind <> 'block' OR status IN ('before', 'cancelled')", name="block_status"),
+        UniqueConstraint("shop_id", "site_name", "external_id"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    company_id: Mapped[int]
+    shop_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("shop.id"))
+    kind: Mapped[str]
+    status: Mapped[str]
+    guest_name: Mapped[str] = mapped_column(default="", server_default="")
+    phone: Mapped[str] = mapped_column(default="", server_default="")
+    party_size: Mapped[int]
+    start_at: Mapped[datetime]
+    stay_minutes: Mapped[int]
+    ended_at: Mapped[datetime | None]
+    course_name: Mapped[str] = mapped_column(default="", server_default="")
+    course_notes: Mapped[str] = mapped_column(default="", server_default="")
+    remarks: Mapped[str] = mapped_column(default="", server_default="")
+    site_name: Mapped[str] = mapped_column(default="", server_default="")
+    external_id: Mapped[str | None]
+    site_points: Mapped[int] = mapped_column(default=0, server_default="0")
+    points_used: Mapped[int] = mapped_column(default=0, server_default="0")
+    slip_number: Mapped[str | None]
+    visit_id: Mapped[uuid.UUID | None]
+    before_visit: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+Index("ix_reservation_shop_id_start_at", Reservation.shop_id, Reservation.start_at)
+Index(
+    "uq_reservation_visit",
+    Reservation.visit_id,
+    unique=True,
+    postgresql_where=Reservation.visit_id.is_not(None),
+)
+
+
+class ReservationSeat(LedgerBase):
+    """A seat that a row holds."""
+
+    __tablename__ = "reservation_seat"
+
+    reservation_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("reservation.id", ondelete="CASCADE"), primary_key=True
+    )
+    seat_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("seat.id"), primary_key=True)
+    company_id: Mapped[int]
+
+
+Index("ix_reservation_seat_seat_id", ReservationSeat.seat_id)
+
+
+class VisitRecord(LedgerBase):
+    """What was received of a visit, next to what is shown: highest revision, its state, its answer (D1)."""
+
+    __tablename__ = "visit_record"
+    __table_args__ = (CheckConstraint("outcome IN ('accepted', 'refused')", name="outcome"),)
+
+    visit_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    link_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("pos_link.id"))
+    company_id: Mapped[int]
+    shop_id: Mapped[uuid.UUID]
+    reservation_row_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("reservation.id"))
+    revision: Mapped[int]
+    outcome: Mapped[str]
+    code: Mapped[str | None]
+    state: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    tables_revision: Mapped[int] = mapped_column(default=0, server_default="0")
+    party_revision: Mapped[int] = mapped_column(default=0, server_default="0")
+    times_revision: Mapped[int] = mapped_column(default=0, server_default="0")
+    received_at: Mapped[datetime]
+
+
+class LoginTicket(LedgerBase):
+    """A one-time ticket that opens the screens for a person of a linked POS store (L1)."""
+
+    __tablename__ = "login_ticket"
+
+    token_hash: Mapped[str] = mapped_column(primary_key=True)
+    company_id: Mapped[int]
+    shop_id: Mapped[uuid.UUID]
+    link_id: Mapped[uuid.UUID]
+    person: Mapped[str]
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]

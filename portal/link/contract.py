@@ -1,0 +1,252 @@
+"""The wire schemas of the contract between the POS and a reservation ledger.
+
+The only module that both sides import. Everything that passes between them is HTTP + JSON in these shapes.
+Unknown fields are ignored on both sides, so that a newer partner can add some; a field is never given a new
+meaning. Times are RFC 3339 in UTC, lengths are minutes, money does not occur (O12).
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+
+CONTRACT_VERSION = "1.0"
+VERSION_HEADER = "X-Contract-Version"
+MAX_STATES = 100
+MAX_TABLES = 2000
+
+# What the ledger answers where it cannot do what was asked. `code` never changes its meaning.
+Code = Literal[
+    "UNAUTHORIZED",  # 401: the token is unknown or was revoked: the link is over
+    "CLIENT_ID_UNKNOWN",
+    "CLIENT_ID_USED",
+    "CLIENT_ID_REVOKED",
+    "CLIENT_ID_OTHER_STORE",
+    "STORE_ALREADY_LINKED",
+    "VERSION_UNSUPPORTED",
+    "INVALID_REQUEST",
+    "TABLE_LIST_OUTDATED",
+    "NOT_FOUND",
+    "RATE_LIMITED",
+    "INTERNAL",
+]
+# Why one state of a batch was refused. The rest of the batch is not touched by it.
+RefusalCode = Literal[
+    "SEAT_NOT_MAPPED",  # M4
+    "SEAT_MAPPING_LOST",  # M4b
+    "BEFORE_RESERVED_TIME",  # M5
+    "RESERVATION_NOT_FOUND",
+    "RESERVATION_CANCELLED",
+    "RESERVATION_TAKEN",
+]
+
+
+def _to_utc(value: datetime) -> datetime:
+    return value.astimezone(UTC)
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+Name = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class Wire(BaseModel):
+    """Base of all messages."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Problem(Wire):
+    """Body of every answer that is not 2xx or 304."""
+
+    code: Code
+    message: str = ""
+
+
+class LinkRequest(Wire):
+    """連携開始 (L4): the POS trades a Client id for a token.
+
+    ``link_id`` is made by the POS and stays the same when it asks again after a lost answer.
+    """
+
+    link_id: uuid.UUID
+    client_id: Annotated[str, Field(min_length=1, max_length=100)]
+    company_code: Annotated[str, Field(min_length=1, max_length=32)]
+    store_code: Annotated[str, Field(min_length=1, max_length=32)]
+    store_name: Name
+
+
+class LinkAnswer(Wire):
+    access_token: str
+    ledger_store_id: str
+    ledger_store_name: str
+    epoch: str
+    version: int
+
+
+class TableItem(Wire):
+    """A normal table; waiting tables are never sent (O4). ``id`` never changes, ``name`` is a label."""
+
+    id: uuid.UUID
+    name: Name
+    capacity: Annotated[int, Field(ge=1, le=999)]
+    position: int = 0
+
+
+class TableList(Wire):
+    """The whole list of tables. ``version`` rises with every push; an older one changes nothing."""
+
+    version: Annotated[int, Field(ge=1)]
+    tables: Annotated[list[TableItem], Field(max_length=MAX_TABLES)]
+
+
+class TableListAnswer(Wire):
+    version: int
+    count: int
+    added: int
+    renamed: int
+    removed: int
+    unmapped: int
+
+
+class VisitState(Wire):
+    """The whole state of a visit at one revision.
+
+    ``status``: ``seated`` (also while a paid table waits for 解除, O7), ``left``, ``withdrawn`` (来店取消,
+    merged
+    into another, or gone to a waiting table: the ledger shows nothing of it).
+    ``tables_revision`` etc. say at which revision the POS last changed that group; 0 = never.
+    """
+
+    visit_id: uuid.UUID
+    revision: Annotated[int, Field(ge=1)]
+    kind: Literal["reservation", "walk_in"]
+    reservation_id: uuid.UUID | None = None
+    status: Literal["seated", "left", "withdrawn"]
+    table_ids: Annotated[list[uuid.UUID], Field(max_length=50)]
+    party_size: Annotated[int, Field(ge=1, le=999)]
+    start_at: Moment
+    stay_minutes: Annotated[int, Field(ge=1, le=2880)]
+    ended_at: Moment | None = None
+    slip_number: Annotated[str, Field(max_length=32)] | None = None
+    points_used: Annotated[int, Field(ge=0, le=99_999_999)] = 0
+    tables_revision: Annotated[int, Field(ge=0)]
+    party_revision: Annotated[int, Field(ge=0)]
+    times_revision: Annotated[int, Field(ge=0)]
+    merged_into: uuid.UUID | None = None
+
+
+class VisitBatch(Wire):
+    """Up to 100 states of one store, in the order they changed; applied in one transaction."""
+
+    states: Annotated[list[VisitState], Field(min_length=1, max_length=MAX_STATES)]
+
+
+class Overlap(Wire):
+    """Another party or block on one of the visit's seats (P4), as the person must see it (M3)."""
+
+    start_at: Moment
+    end_at: Moment
+    seat_name: str
+    status: Literal["before", "seated", "block"]
+
+
+class VisitResult(Wire):
+    """Answer to one state. ``accepted`` also for a revision that is not newer: the stored answer again.
+
+    ``not_before``: for BEFORE_RESERVED_TIME, when asking again makes sense.
+    """
+
+    visit_id: uuid.UUID
+    revision: int
+    outcome: Literal["accepted", "refused"]
+    code: RefusalCode | None = None
+    not_before: Moment | None = None
+    overlaps: list[Overlap] = Field(default_factory=list)
+
+
+class VisitBatchAnswer(Wire):
+    """``version`` rises with every change there, ``epoch`` changes when it was restored from a backup."""
+
+    epoch: str
+    version: int
+    results: list[VisitResult]
+
+
+class ReservationItem(Wire):
+    """What the ledger tells of a reservation or block: C1's columns and its detail, no phone number (O12)."""
+
+    id: uuid.UUID
+    revision: int
+    kind: Literal["reservation", "block"]
+    status: Literal["before", "seated", "left"]
+    guest_name: str = ""
+    party_size: int
+    start_at: Moment
+    stay_minutes: int
+    table_ids: list[uuid.UUID] = Field(default_factory=list)
+    seat_names: list[str] = Field(default_factory=list)
+    course_name: str = ""
+    course_notes: str = ""
+    remarks: str = ""
+    site_name: str = ""
+    site_points: int = 0
+    visit_id: uuid.UUID | None = None
+
+
+class WalkInItem(Wire):
+    """A walk-in that the ledger knows (C3)."""
+
+    visit_id: uuid.UUID
+    status: Literal["seated", "left"]
+    party_size: int
+    start_at: Moment
+    stay_minutes: int
+    seat_names: list[str] = Field(default_factory=list)
+
+
+class ReservationWindow(Wire):
+    """Everything that touches [from, to), at one version. The version is also the ETag."""
+
+    epoch: str
+    version: int
+    reservations: list[ReservationItem]
+    walk_ins: list[WalkInItem] = Field(default_factory=list)
+
+
+class Signals(Wire):
+    """Cheap question: has anything changed?"""
+
+    epoch: str
+    version: int
+    contract_version: str = CONTRACT_VERSION
+    mapped: int = 0
+    seats: int = 0
+
+
+class MappingItem(Wire):
+    table_id: uuid.UUID
+    seat_name: str
+
+
+class Mapping(Wire):
+    """Which tables have a seat, and the seats that have no table (T7)."""
+
+    version: int
+    mapped: list[MappingItem]
+    unmapped_seats: list[str]
+
+
+class TicketRequest(Wire):
+    """A one-time ticket that opens the ledger's screens for a person of a linked store (L1)."""
+
+    person: Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class TicketAnswer(Wire):
+    """``path`` is relative to the ledger's public address; good once, for ``expires_in`` seconds."""
+
+    path: str
+    expires_in: int
