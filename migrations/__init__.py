@@ -1,0 +1,1 @@
+"""Alembic migrations: expand, then contract; one that has landed is never edited."""
