@@ -56,9 +56,7 @@ class Settings:
             Fernet(token_key)
         except ValueError as error:
             raise SettingsError("TOKEN_KEY must be a Fernet key (32 bytes, urlsafe base64)") from error
-        return replace(
-            settings, secret_key=env.get("SECRET_KEY") or kept["secret_key"], token_key=token_key
-        )
+        return replace(settings, secret_key=env.get("SECRET_KEY") or kept["secret_key"], token_key=token_key)
 
 
 def _number(env: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:

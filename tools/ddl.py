@@ -7,7 +7,7 @@ import sys
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateSequence, CreateTable
 
-import portal.ledger.models  # noqa: F401
+import portal.ledger.models
 import portal.models  # noqa: F401
 from portal.database import Base
 from portal.ledger.database import LedgerBase
@@ -15,7 +15,9 @@ from portal.ledger.database import LedgerBase
 dialect = postgresql.dialect()
 out = []
 for metadata in (Base.metadata, LedgerBase.metadata):
-    out.extend(str(CreateSequence(sequence).compile(dialect=dialect)) for sequence in metadata._sequences.values())
+    out.extend(
+        str(CreateSequence(sequence).compile(dialect=dialect)) for sequence in metadata._sequences.values()
+    )
     for table in metadata.sorted_tables:
         out.append(str(CreateTable(table).compile(dialect=dialect)).strip())
         out.extend(
