@@ -1,0 +1,234 @@
+"""The contract over HTTP, the ledger's end."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from flask import Blueprint, Response, g, request
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from sqlalchemy import func, select, text
+
+from portal.database import bind_company, run_write
+from portal.kernel.clock import SystemClock
+from portal.kernel.ids import hash_token, new_token
+from portal.ledger.database import ledger_db
+from portal.ledger.models import ClientId, LoginTicket, PosLink, Seat, SeatMapping, Shop
+from portal.ledger.reservations.apply import apply_batch
+from portal.ledger.reservations.queries import window
+from portal.ledger.seats.service import OutdatedListError, apply_table_list
+from portal.ledger.shops import active_link, epoch, lock_shop
+from portal.link.contract import (
+    CONTRACT_VERSION,
+    VERSION_HEADER,
+    Code,
+    LinkAnswer,
+    LinkRequest,
+    Moment,
+    Problem,
+    ReservationWindow,
+    Signals,
+    TableList,
+    TicketAnswer,
+    TicketRequest,
+    VisitBatch,
+)
+from portal.web.context import csrf, permission
+
+blueprint = Blueprint("ledger_api", __name__, url_prefix="/api/v1")
+csrf.exempt(blueprint)
+clock = SystemClock()
+TICKET_SECONDS = 60
+M = TypeVar("M", bound=BaseModel)
+
+
+class ApiError(Exception):
+    """An answer that is not 2xx, as the contract words it."""
+
+    def __init__(self, status: int, code: Code, message: str = "") -> None:
+        super().__init__(code)
+        self.status, self.code, self.message = status, code, message
+
+
+def answer(body: BaseModel, status: int = 200) -> Response:
+    response = Response(body.model_dump_json(), status, mimetype="application/json")
+    response.headers[VERSION_HEADER] = CONTRACT_VERSION
+    return response
+
+
+@blueprint.errorhandler(ApiError)
+def _api_error(error: ApiError) -> Response:
+    return answer(Problem(code=error.code, message=error.message), error.status)
+
+
+@blueprint.errorhandler(404)
+@blueprint.errorhandler(405)
+def _no_route(_: Exception) -> Response:
+    return answer(Problem(code="NOT_FOUND"), 404)
+
+
+@blueprint.before_request
+def _version() -> None:
+    asked = request.headers.get(VERSION_HEADER, CONTRACT_VERSION)
+    if asked.split(".")[0] != CONTRACT_VERSION.split(".")[0]:
+        raise ApiError(400, "VERSION_UNSUPPORTED", f"this ledger speaks {CONTRACT_VERSION}")
+
+
+def _body(model: type[M]) -> M:
+    try:
+        return model.model_validate_json(request.get_data(cache=False))
+    except ValidationError as error:
+        places = sorted({".".join(str(part) for part in e["loc"]) for e in error.errors()})
+        raise ApiError(422, "INVALID_REQUEST", ", ".join(places)[:500]) from None
+
+
+def _link_id() -> uuid.UUID:
+    """Authenticate: scopes the session to the token's company and gives the link's id."""
+    token = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
+    session = ledger_db.session()
+    found = session.execute(
+        text("SELECT company_id, link_id FROM ledger.link_of_token(:h)"), {"h": hash_token(token)}
+    ).first()
+    session.rollback()
+    if not token or found is None:
+        raise ApiError(401, "UNAUTHORIZED")
+    bind_company(session, found.company_id)
+    g.pos_link_id = found.link_id
+    return uuid.UUID(str(found.link_id))
+
+
+@blueprint.post("/link")
+@permission("public")
+def link() -> Response:
+    """Trade a Client id for a token (L4–L6, L8). The same link asking again gets a new token for itself."""
+    wanted = _body(LinkRequest)
+    session = ledger_db.session()
+    found = session.execute(
+        text("SELECT company_id, client_id_id FROM ledger.client_id_of_hash(:h)"),
+        {"h": hash_token(wanted.client_id.strip())},
+    ).first()
+    session.rollback()
+    if found is None:
+        raise ApiError(404, "CLIENT_ID_UNKNOWN")
+    bind_company(session, found.company_id)
+    token = new_token()
+
+    def work(_: object) -> LinkAnswer:
+        now = clock.now()
+        client_id = session.get_one(ClientId, found.client_id_id, with_for_update=True)
+        shop = lock_shop(session, client_id.shop_id)
+        if (client_id.pos_company_code, client_id.pos_store_code) != (wanted.company_code, wanted.store_code):
+            raise ApiError(409, "CLIENT_ID_OTHER_STORE")
+        if client_id.revoked_at is not None:
+            raise ApiError(409, "CLIENT_ID_REVOKED")
+        current = active_link(session, shop.id)
+        if client_id.used_at is not None and (
+            client_id.used_by_link_id != wanted.link_id or current is None or current.id != wanted.link_id
+        ):
+            raise ApiError(409, "CLIENT_ID_USED")
+        if current is None:
+            current = PosLink(
+                id=wanted.link_id, company_id=shop.company_id, shop_id=shop.id, client_id_id=client_id.id,
+                token_hash="", pos_company_code=wanted.company_code, pos_store_code=wanted.store_code,
+                pos_store_name=wanted.store_name, created_at=now,
+            )  # fmt: skip
+            session.add(current)
+        elif current.id != wanted.link_id:
+            raise ApiError(409, "STORE_ALREADY_LINKED")
+        current.token_hash = hash_token(token)
+        client_id.used_at = client_id.used_at or now
+        client_id.used_by_link_id = wanted.link_id
+        session.flush()
+        return LinkAnswer(
+            access_token=token, ledger_store_id=shop.public_id, ledger_store_name=shop.name,
+            epoch=epoch(session), version=shop.version,
+        )  # fmt: skip
+
+    return answer(run_write(session, work), 201)
+
+
+@blueprint.put("/tables")
+@permission("token")
+def tables() -> Response:
+    """Take the whole table list (T1, T2)."""
+    link_id, pushed = _link_id(), _body(TableList)
+    session = ledger_db.session()
+    try:
+        return answer(
+            run_write(
+                session,
+                lambda s: apply_table_list(s, s.get_one(PosLink, link_id), pushed, clock.now()),
+            )
+        )
+    except OutdatedListError:
+        raise ApiError(409, "TABLE_LIST_OUTDATED") from None
+
+
+@blueprint.post("/visits")
+@permission("token")
+def visits() -> Response:
+    """Take states of visits; a result for each (D1)."""
+    link_id, batch = _link_id(), _body(VisitBatch)
+    work = lambda s: apply_batch(s, s.get_one(PosLink, link_id), batch, clock.now())  # noqa: E731
+    return answer(run_write(ledger_db.session(), work))
+
+
+@blueprint.get("/reservations")
+@permission("token")
+def reservations() -> Response:
+    """The reservations that touch [from, to); 304 where the caller has this version."""
+    link_id = _link_id()
+    session = ledger_db.session()
+    try:
+        start: datetime = TypeAdapter(Moment).validate_python(request.args.get("from"))
+        end: datetime = TypeAdapter(Moment).validate_python(request.args.get("to"))
+    except ValidationError:
+        raise ApiError(422, "INVALID_REQUEST", "from, to") from None
+    if not timedelta(0) < end - start <= timedelta(days=31):
+        raise ApiError(422, "INVALID_REQUEST", "at most 31 days")
+    link = session.get_one(PosLink, link_id)
+    shop = session.get_one(Shop, link.shop_id)
+    etag = f'"{epoch(session)}:{shop.version}:{start.timestamp():.0f}:{end.timestamp():.0f}"'
+    if request.headers.get("If-None-Match") == etag:
+        response = Response(status=304)
+    else:
+        found: ReservationWindow = window(session, link, start, end)
+        response = answer(found)
+    response.headers["ETag"] = etag
+    return response
+
+
+@blueprint.get("/signals")
+@permission("token")
+def signals() -> Response:
+    """Version and epoch, and how many seats are mapped."""
+    link_id = _link_id()
+    session = ledger_db.session()
+    link = session.get_one(PosLink, link_id)
+    shop = session.get_one(Shop, link.shop_id)
+    mapped = session.scalar(select(func.count()).where(SeatMapping.link_id == link.id)) or 0
+    seats = (
+        session.scalar(select(func.count()).where(Seat.shop_id == shop.id, Seat.deleted_at.is_(None))) or 0
+    )
+    return answer(Signals(epoch=epoch(session), version=shop.version, mapped=mapped, seats=seats))
+
+
+@blueprint.post("/tickets")
+@permission("token")
+def tickets() -> Response:
+    """A one-time ticket that opens the screens (L1)."""
+    link_id, wanted = _link_id(), _body(TicketRequest)
+    token = new_token()
+
+    def work(session: object) -> None:
+        current = ledger_db.session.get_one(PosLink, link_id)
+        ledger_db.session.add(
+            LoginTicket(
+                token_hash=hash_token(token), company_id=current.company_id, shop_id=current.shop_id,
+                link_id=link_id, person=wanted.person, expires_at=clock.now() + timedelta(seconds=TICKET_SECONDS),
+            )
+        )  # fmt: skip
+
+    run_write(ledger_db.session(), work)
+    return answer(TicketAnswer(path=f"/ticket?t={token}", expires_in=TICKET_SECONDS), 201)

@@ -1,0 +1,36 @@
+"""The shop row: its lock orders all changes of one shop, its version tells that something changed."""
+
+from __future__ import annotations
+
+import uuid
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from portal.kernel.errors import NotFoundError
+from portal.ledger.models import Instance, PosLink, Shop
+
+
+def lock_shop(session: Session, shop_id: uuid.UUID) -> Shop:
+    """The shop, locked until the transaction ends: taken first by everything that changes it."""
+    statement = (
+        select(Shop).where(Shop.id == shop_id).with_for_update().execution_options(populate_existing=True)
+    )
+    shop = session.scalar(statement)
+    if shop is None:
+        raise NotFoundError
+    return shop
+
+
+def touch(shop: Shop) -> None:
+    """Something that a partner or a screen can see has changed."""
+    shop.version += 1
+
+
+def epoch(session: Session) -> str:
+    return session.scalars(select(Instance.epoch)).one()
+
+
+def active_link(session: Session, shop_id: uuid.UUID) -> PosLink | None:
+    """The POS store that the shop is linked with, if any."""
+    return session.scalar(select(PosLink).where(PosLink.shop_id == shop_id, PosLink.ended_at.is_(None)))
