@@ -34,8 +34,9 @@ def ensure_roles(admin_url: str, passwords: dict[str, str] | None = None, *, own
             for role in (*APP_ROLES, *((OWNER,) if owner else ())):
                 found = cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone()
                 verb = "ALTER" if found else "CREATE"
-                statement = sql.SQL(verb + " ROLE {} LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE")
-                statement = statement.format(sql.Identifier(role))
+                statement: sql.Composable = sql.SQL(
+                    verb + " ROLE {} LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE"
+                ).format(sql.Identifier(role))
                 if passwords and role in passwords:
                     statement += sql.SQL(" PASSWORD {}").format(sql.Literal(passwords[role]))
                 cursor.execute(statement)

@@ -54,7 +54,6 @@ def apply_batch(session: Session, link: PosLink, batch: VisitBatch, now: datetim
                 visit_id=state.visit_id, link_id=link.id, company_id=link.company_id, shop_id=link.shop_id,
                 reservation_row_id=None, tables_revision=0, party_revision=0, times_revision=0,
             )  # fmt: skip
-            session.add(record)
         not_before = None
         try:
             changed |= _apply(session, link, state, record, now)
@@ -63,6 +62,7 @@ def apply_batch(session: Session, link: PosLink, batch: VisitBatch, now: datetim
             record.outcome, record.code, not_before = "refused", refused.code, refused.not_before
         record.revision, record.received_at = state.revision, now
         record.state = state.model_dump(mode="json")
+        session.add(record)
         session.flush()
         results.append((state, record, not_before))
     if changed:

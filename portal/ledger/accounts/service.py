@@ -1,0 +1,112 @@
+"""Logins of the ledger's own people, and one-time tickets from a linked POS (L1)."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from portal.database import bind_company
+from portal.kernel.errors import UserError
+from portal.kernel.ids import hash_token, new_token
+from portal.kernel.passwords import verify_password
+from portal.kernel.throttle import FORGET, lock_time
+from portal.ledger.models import Account, AccountSession, LoginThrottle, LoginTicket, Shop
+
+SESSION_TIME = timedelta(hours=16)
+
+
+@dataclass(frozen=True)
+class LedgerUser:
+    """Who looks at the ledger: person and shop."""
+
+    session_id: uuid.UUID
+    company_id: int
+    shop_id: uuid.UUID
+    shop_name: str
+    person: str
+
+
+def login(session: Session, code: str, password: str, now: datetime) -> str:
+    """A cookie value for a good login; raises UserError otherwise, the same for every reason."""
+    key = hash_token(f"ledger:{code}")
+    throttle = session.get(LoginThrottle, key, with_for_update=True)
+    if throttle is not None and throttle.locked_until is not None and throttle.locked_until > now:
+        raise UserError(
+            "ログインの失敗が続いたため、一時的にログインできません。",
+            "しばらく待ってから、もう一度お試しください。",
+        )
+    company_id = session.scalar(text("SELECT ledger.company_of_login(:c)"), {"c": code})
+    bind_company(session, company_id)
+    account = (
+        session.scalar(select(Account).where(Account.login == code, Account.active)) if company_id else None
+    )
+    if not verify_password(account.password_hash if account else None, password) or account is None:
+        bind_company(session, None)
+        failures = 1 + (throttle.failures if throttle and now - throttle.last_failed_at < FORGET else 0)
+        wait = lock_time(failures)
+        values = {"failures": failures, "last_failed_at": now, "locked_until": now + wait if wait else None}
+        session.execute(
+            insert(LoginThrottle)
+            .values(key_hash=key, **values)
+            .on_conflict_do_update(index_elements=["key_hash"], set_=values)
+        )
+        return ""
+    if throttle is not None:
+        session.delete(throttle)
+    return _open(session, account.company_id, account.shop_id, account.name, now, account_id=account.id)
+
+
+def _open(
+    session: Session,
+    company_id: int,
+    shop_id: uuid.UUID,
+    person: str,
+    now: datetime,
+    *,
+    account_id: uuid.UUID | None = None,
+    link_id: uuid.UUID | None = None,
+) -> str:
+    token = new_token()
+    session.add(
+        AccountSession(
+            company_id=company_id, shop_id=shop_id, account_id=account_id, link_id=link_id, person=person,
+            token_hash=hash_token(token), created_at=now, expires_at=now + SESSION_TIME,
+        )
+    )  # fmt: skip
+    return f"{company_id}.{token}"
+
+
+def redeem(session: Session, token: str, now: datetime) -> str:
+    """Trade a ticket for a login, once."""
+    company_id = session.scalar(text("SELECT ledger.company_of_ticket(:h)"), {"h": hash_token(token)})
+    bind_company(session, company_id)
+    ticket = session.get(LoginTicket, hash_token(token), with_for_update=True) if company_id else None
+    if ticket is None or ticket.used_at is not None or ticket.expires_at < now:
+        raise UserError(
+            "この画面を開く権限の有効期限が切れました。", "USENレジの管理画面から、もう一度開いてください。"
+        )
+    ticket.used_at = now
+    return _open(session, ticket.company_id, ticket.shop_id, ticket.person, now, link_id=ticket.link_id)
+
+
+def user_of(session: Session, cookie: str, now: datetime) -> LedgerUser | None:
+    """The person of a cookie; scopes the session to the company."""
+    company, _, token = cookie.partition(".")
+    if not (company.isascii() and company.isdigit() and len(company) < 18 and token):
+        return None
+    bind_company(session, int(company))
+    row = session.execute(
+        select(AccountSession, Shop.name)
+        .join(Shop, Shop.id == AccountSession.shop_id)
+        .where(AccountSession.token_hash == hash_token(token), AccountSession.ended_at.is_(None))
+    ).first()
+    if row is None or row[0].expires_at < now:
+        bind_company(session, None)
+        return None
+    found: AccountSession = row[0]
+    return LedgerUser(found.id, found.company_id, found.shop_id, row[1], found.person)

@@ -1,0 +1,71 @@
+"""ログイン of the ledger."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, g, redirect, request, url_for
+from werkzeug.wrappers import Response as BaseResponse
+
+from portal.database import run_write
+from portal.kernel.clock import SystemClock
+from portal.kernel.errors import UserError
+from portal.ledger.accounts import service
+from portal.ledger.database import ledger_db
+from portal.ledger.models import AccountSession
+from portal.web.context import go, permission, render
+from portal.web.forms import Reader
+
+blueprint = Blueprint("ledger_accounts", __name__)
+COOKIE = "ledger_session"
+clock = SystemClock()
+
+
+def _enter(cookie: str, secure: bool) -> BaseResponse:
+    response = redirect(url_for("ledger_reservations.index"), 303)
+    response.set_cookie(
+        COOKIE, cookie, httponly=True, samesite="Lax", secure=secure, path=request.script_root or "/"
+    )
+    return response
+
+
+@blueprint.get("/login")
+@permission("public")
+def login() -> Response:
+    return render("ledger/login.html", errors={}, login="")
+
+
+@blueprint.post("/login")
+@permission("public")
+def login_submit() -> BaseResponse:
+    reader = Reader(request.form)
+    code = reader.code("login", "ログインID")
+    password = reader.text("password", "パスワード", most=200)
+    if not reader.errors:
+        try:
+            cookie = run_write(ledger_db.session(), lambda s: service.login(s, code, password, clock.now()))
+        except UserError as error:
+            reader.add(error)
+        else:
+            if cookie:
+                return _enter(cookie, g.secure_cookies)
+            reader.fail("form", "ログインIDまたはパスワードが正しくありません。入力内容をご確認ください。")
+    return render("ledger/login.html", errors=reader.errors, login=code, status=422)
+
+
+@blueprint.get("/ticket")
+@permission("public")
+def ticket() -> BaseResponse:
+    token = request.args.get("t", "")
+    cookie = run_write(ledger_db.session(), lambda s: service.redeem(s, token, clock.now()))
+    return _enter(cookie, g.secure_cookies)
+
+
+@blueprint.post("/logout")
+@permission("ledger")
+def logout() -> BaseResponse:
+    def work(_: object) -> None:
+        ledger_db.session.get_one(AccountSession, g.ledger_user.session_id).ended_at = clock.now()
+
+    run_write(ledger_db.session(), work)
+    response = go(url_for("ledger_accounts.login"))
+    response.delete_cookie(COOKIE, path=request.script_root or "/")
+    return response

@@ -1,0 +1,73 @@
+"""The ledger as an application of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask, g, redirect, request, url_for
+from werkzeug.exceptions import NotFound
+from werkzeug.wrappers import Response as BaseResponse
+
+from portal.database import bind_company, engine_options
+from portal.kernel.clock import SystemClock
+from portal.ledger.accounts.service import user_of
+from portal.ledger.accounts.views import COOKIE
+from portal.ledger.accounts.views import blueprint as accounts
+from portal.ledger.api.views import blueprint as api
+from portal.ledger.database import ledger_db
+from portal.ledger.reservations.views import blueprint as reservations
+from portal.ledger.seats.views import blueprint as seats
+from portal.settings import Settings
+from portal.web.context import init_web
+
+clock = SystemClock()
+
+
+def create_ledger_app(settings: Settings) -> Flask:
+    """The ledger's WSGI application; needs LEDGER_DATABASE_URL in the settings."""
+    app = Flask("portal.ledger", template_folder="../templates", static_folder="../static")
+    app.config.update(
+        SECRET_KEY=settings.secret_key + ":ledger",
+        SESSION_COOKIE_NAME="ledger_form",
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=settings.secure_cookies,
+        SQLALCHEMY_DATABASE_URI=settings.ledger_database_url,
+        SQLALCHEMY_ENGINE_OPTIONS=engine_options(application="ledger"),
+        MAX_CONTENT_LENGTH=2 * 1024 * 1024,
+        WTF_CSRF_TIME_LIMIT=None,
+    )
+    ledger_db.init_app(app)
+    init_web(app)
+    for blueprint in (accounts, seats, reservations, api):
+        app.register_blueprint(blueprint)
+
+    @app.before_request
+    def guard() -> BaseResponse | None:
+        g.secure_cookies = settings.secure_cookies
+        g.ledger_user = None
+        bind_company(ledger_db.session(), None)
+        view = app.view_functions.get(request.endpoint or "")
+        if request.endpoint == "static":
+            return None
+        if view is None:
+            raise NotFound
+        needs = view.permission  # type: ignore[attr-defined]
+        if needs == "token":
+            return None
+        g.ledger_user = user_of(ledger_db.session(), request.cookies.get(COOKIE, ""), clock.now())
+        if needs == "ledger" and g.ledger_user is None:
+            where = url_for("ledger_accounts.login")
+            if request.headers.get("HX-Request"):
+                response = BaseResponse("", 200)
+                response.headers["HX-Redirect"] = where
+                return response
+            return redirect(where, 303)
+        if needs == "public":
+            bind_company(ledger_db.session(), None)
+        return None
+
+    @app.context_processor
+    def common() -> dict[str, Any]:
+        return {"ledger_user": g.get("ledger_user"), "home_url": url_for("ledger_reservations.index")}
+
+    return app
