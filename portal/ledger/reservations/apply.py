@@ -118,10 +118,10 @@ def _apply(session: Session, link: PosLink, state: VisitState, record: VisitReco
     if fresh or state.tables_revision > record.tables_revision:
         _take_seats(session, row, seats)
         record.tables_revision = state.tables_revision
-    if state.kind == "walk_in" and fresh or state.party_revision > record.party_revision:
+    if (state.kind == "walk_in" and fresh) or state.party_revision > record.party_revision:
         row.party_size = state.party_size
         record.party_revision = state.party_revision
-    if state.kind == "walk_in" and fresh or state.times_revision > record.times_revision:
+    if (state.kind == "walk_in" and fresh) or state.times_revision > record.times_revision:
         row.start_at, row.stay_minutes = state.start_at, state.stay_minutes
         record.times_revision = state.times_revision
     row.visit_id = state.visit_id

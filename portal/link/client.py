@@ -1,0 +1,150 @@
+"""The POS side's way to the ledger: the only user of httpx."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TypeVar
+
+import httpx
+from cryptography.fernet import Fernet, InvalidToken
+from pydantic import BaseModel, ValidationError
+from sqlalchemy.orm import Session
+
+from portal.link import contract as wire
+
+M = TypeVar("M", bound=BaseModel)
+LOCAL = "http://ledger.local"
+
+
+class LedgerUnavailableError(Exception):
+    """No usable answer: network, time-out, 5xx, garbage. Whether it was applied is not known."""
+
+
+class LedgerProblemError(Exception):
+    """The ledger said no; ``code`` is the contract's."""
+
+    def __init__(self, status: int, code: str) -> None:
+        super().__init__(f"{status} {code}")
+        self.status, self.code = status, code
+
+
+class OpenTransactionError(RuntimeError):
+    """A call to another system while a database transaction is open would hold its locks for as long."""
+
+
+class TokenBox:
+    """Encrypts access tokens at rest (L8)."""
+
+    def __init__(self, key: str) -> None:
+        self._fernet = Fernet(key)
+
+    def seal(self, token: str) -> str:
+        return self._fernet.encrypt(token.encode()).decode()
+
+    def open(self, sealed: str) -> str:
+        try:
+            return self._fernet.decrypt(sealed.encode()).decode()
+        except InvalidToken as error:
+            raise LedgerProblemError(401, "UNAUTHORIZED") from error
+
+
+class LedgerClient:
+    """Calls the ledger. ``transport`` is None for a network, or a WSGI transport for the same process."""
+
+    def __init__(self, base_url: str | None, transport: httpx.BaseTransport | None = None) -> None:
+        self._http = httpx.Client(
+            base_url=(base_url or LOCAL) + "/api/v1",
+            transport=transport,
+            headers={wire.VERSION_HEADER: wire.CONTRACT_VERSION, "User-Agent": "reservation-link-portal"},
+            limits=httpx.Limits(max_connections=50, max_keepalive_connections=20),
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        session: Session | None,
+        token: str | None = None,
+        body: BaseModel | None = None,
+        params: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+        seconds: float = 10.0,
+    ) -> httpx.Response:
+        if session is not None and session.in_transaction():
+            raise OpenTransactionError(path)
+        sent = {"Authorization": f"Bearer {token}"} if token else {}
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+        try:
+            answer = self._http.request(
+                method, path, params=params, headers=sent | (headers or {}),
+                content=body.model_dump_json() if body is not None else None,
+                timeout=httpx.Timeout(seconds, connect=min(seconds, 2.0)),
+            )  # fmt: skip
+        except httpx.HTTPError as error:
+            raise LedgerUnavailableError(type(error).__name__) from error
+        if answer.status_code >= 500 or answer.status_code == 429:
+            raise LedgerUnavailableError(f"HTTP {answer.status_code}")
+        if answer.status_code >= 400:
+            try:
+                problem = wire.Problem.model_validate_json(answer.content)
+            except ValidationError as error:
+                raise LedgerUnavailableError(f"HTTP {answer.status_code} without a problem") from error
+            raise LedgerProblemError(answer.status_code, problem.code)
+        return answer
+
+    @staticmethod
+    def _read(model: type[M], answer: httpx.Response) -> M:
+        try:
+            return model.model_validate_json(answer.content)
+        except ValidationError as error:
+            raise LedgerUnavailableError("an answer that is not the contract's") from error
+
+    def link(self, session: Session | None, request: wire.LinkRequest) -> wire.LinkAnswer:
+        return self._read(wire.LinkAnswer, self._call("POST", "/link", session=session, body=request))
+
+    def push_tables(
+        self, session: Session | None, token: str, tables: wire.TableList
+    ) -> wire.TableListAnswer:
+        answer = self._call("PUT", "/tables", session=session, token=token, body=tables, seconds=20)
+        return self._read(wire.TableListAnswer, answer)
+
+    def send_visits(
+        self, session: Session | None, token: str, batch: wire.VisitBatch, *, seconds: float
+    ) -> wire.VisitBatchAnswer:
+        answer = self._call("POST", "/visits", session=session, token=token, body=batch, seconds=seconds)
+        return self._read(wire.VisitBatchAnswer, answer)
+
+    def reservations(
+        self,
+        session: Session | None,
+        token: str,
+        start: datetime,
+        end: datetime,
+        etag: str | None,
+        *,
+        seconds: float,
+    ) -> tuple[str, wire.ReservationWindow | None]:
+        """The window and its ETag; None where the caller's version is current."""
+        answer = self._call(
+            "GET", "/reservations", session=session, token=token, seconds=seconds,
+            params={"from": start.isoformat(), "to": end.isoformat()},
+            headers={"If-None-Match": etag} if etag else {},
+        )  # fmt: skip
+        found = None if answer.status_code == 304 else self._read(wire.ReservationWindow, answer)
+        return answer.headers.get("ETag", ""), found
+
+    def signals(self, session: Session | None, token: str, *, seconds: float = 5.0) -> wire.Signals:
+        return self._read(
+            wire.Signals, self._call("GET", "/signals", session=session, token=token, seconds=seconds)
+        )
+
+    def ticket(self, session: Session | None, token: str, person: str) -> wire.TicketAnswer:
+        body = wire.TicketRequest(person=person)
+        return self._read(
+            wire.TicketAnswer, self._call("POST", "/tickets", session=session, token=token, body=body)
+        )

@@ -1,0 +1,76 @@
+"""Ledger → POS: the reservations of the business day ±1 (C2, C5, C6)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from portal.database import run_write
+from portal.kernel.business_day import business_date, day_start
+from portal.link.client import LedgerProblemError, LedgerUnavailableError
+from portal.link.contract import ReservationItem
+from portal.link.delivery import Deliverer, Link
+from portal.link.models import FeedSnapshot
+from portal.operations.models import ReservationLink
+from portal.stores.models import Store
+from portal.terminals.models import Terminal
+
+
+def fetch(session: Session, deliverer: Deliverer, terminal: Terminal, *, seconds: float = 2.5) -> bool:
+    """Fetch for one terminal; False where the ledger did not answer (the list then stays as it was).
+
+    A terminal in training fetches nothing (S4). Raises nothing of the network.
+    """
+    store = session.get_one(Store, terminal.store_id)
+    link = session.scalar(
+        select(ReservationLink).where(ReservationLink.store_id == store.id, ReservationLink.state == "active")
+    )
+    if terminal.training or link is None or link.access_token_encrypted is None:
+        return True
+    known = Link(link.id, link.company_id, link.store_id, deliverer.tokens.open(link.access_token_encrypted))
+    latest = session.scalar(
+        select(FeedSnapshot)
+        .where(FeedSnapshot.link_id == link.id)
+        .order_by(FeedSnapshot.fetched_at.desc())
+        .limit(1)
+    )
+    etag, latest_id = (latest.etag, latest.id) if latest else (None, None)
+    today = business_date(deliverer.clock.now(), store.day_boundary_minutes)
+    start = day_start(today - timedelta(days=1), store.day_boundary_minutes)
+    end = day_start(today + timedelta(days=2), store.day_boundary_minutes)
+    terminal_id = terminal.id
+    session.rollback()
+    try:
+        new_etag, window = deliverer.client.reservations(
+            session, known.token, start, end, etag, seconds=seconds
+        )
+    except (LedgerUnavailableError, LedgerProblemError):
+        return False
+    now = deliverer.clock.now()
+
+    def keep(s: Session) -> None:
+        snapshot_id = latest_id
+        if window is not None:
+            snapshot = FeedSnapshot(
+                company_id=known.company_id, store_id=known.store_id, link_id=known.id, etag=new_etag,
+                epoch=window.epoch, version=window.version, fetched_at=now,
+                body=[item.model_dump(mode="json") for item in window.reservations],
+            )  # fmt: skip
+            s.add(snapshot)
+            s.flush()
+            snapshot_id = snapshot.id
+        row = s.get_one(Terminal, terminal_id)
+        row.feed_snapshot_id, row.feed_fetched_at = snapshot_id, now
+
+    run_write(session, keep)
+    return True
+
+
+def items_of(session: Session, terminal: Terminal) -> list[ReservationItem]:
+    """The reservations that the terminal has fetched."""
+    if terminal.feed_snapshot_id is None or terminal.training:
+        return []
+    snapshot = session.get(FeedSnapshot, terminal.feed_snapshot_id)
+    return [ReservationItem.model_validate(item) for item in snapshot.body] if snapshot else []

@@ -1,0 +1,66 @@
+"""What a visit's change means for the ledger: pure."""
+
+from __future__ import annotations
+
+from portal.link.contract import VisitState
+from portal.visits.models import Visit
+
+MESSAGES = {
+    "M3": "時間が重複する予約情報が存在します。お席トットくん画面をご確認下さい。",
+    "M4": "対象テーブルはお席トットくんの座席情報に存在しません。お席トットくんへの同期状況とマッピング状況をご確認ください。[エラーコード：SEAT_NOT_MAPPED]",
+    "M4b": "お席トットくんの座席情報と不整合があります。お席トットくん画面の座席情報をご確認ください",
+    "M5": "予約台帳連携に失敗しました。",
+    "M6": "予期せぬエラーが発生しました。",
+}
+REMEDIES = {
+    "M3": "配席は完了しています。テーブル移動を行うか、お席トットくんで席指定しているテーブルを変更してください。",
+    "M4": "配席は完了しています。お席トットくんの「座席管理」でマッピング状況をご確認ください。マッピング後、自動で連携されます。",
+    "M4b": "配席は完了しています。テーブルと座席の名称を一致させ、「USENレジ座席同期」をもう一度行ってください。その後、自動で連携されます。",
+    "M5": "操作は完了しています。予約時間より前のため、お席トットくんには反映されていません。お席トットくんで予約時間を変更してください。変更後、自動で連携されます。",
+    "M6": "操作はレジに保存されており、お席トットくんへの送信は自動で続きます。ネットワークの接続状態を確認後、お席トットくん連携の状態をご確認ください。解決しない場合は【USENレジサポートセンター】0120-210-440(24時間受付)までお問い合わせください。",
+}
+REFUSAL_MESSAGES = {
+    "SEAT_NOT_MAPPED": "M4",
+    "SEAT_MAPPING_LOST": "M4b",
+    "BEFORE_RESERVED_TIME": "M5",
+    "RESERVATION_NOT_FOUND": "M5",
+    "RESERVATION_CANCELLED": "M5",
+    "RESERVATION_TAKEN": "M5",
+}
+REFUSAL_REASONS = {
+    "SEAT_NOT_MAPPED": "座席未マッピング",
+    "SEAT_MAPPING_LOST": "座席情報の不整合",
+    "BEFORE_RESERVED_TIME": "予約時間前",
+    "RESERVATION_NOT_FOUND": "予約が見つかりません",
+    "RESERVATION_CANCELLED": "予約はキャンセル済み",
+    "RESERVATION_TAKEN": "予約は配席済み",
+}
+
+
+def delivery_state(visit: Visit) -> str:
+    """At a glance (D1): ``linked``, ``on_its_way``, ``refused``, or ``not_linked``."""
+    if visit.link_id is None:
+        return "not_linked"
+    if visit.answered_revision < visit.revision:
+        return "on_its_way"
+    if visit.attempted_revision == 0:
+        return "not_linked"
+    return "refused" if visit.answer_outcome == "refused" else "linked"
+
+
+def wire_state(visit: Visit, table_ids: list[object], waiting_only: bool) -> VisitState:
+    """The whole state as the contract sends it (design.md §3)."""
+    if visit.status in ("cancelled", "merged") or waiting_only:
+        status = "withdrawn"
+    else:
+        status = "left" if visit.status == "left" else "seated"
+    return VisitState.model_validate(
+        {
+            "visit_id": visit.id, "revision": visit.revision, "kind": visit.kind,
+            "reservation_id": visit.reservation_id, "status": status, "table_ids": table_ids,
+            "party_size": visit.party_size, "start_at": visit.start_at, "stay_minutes": visit.stay_minutes,
+            "ended_at": visit.ended_at, "slip_number": visit.slip_number, "points_used": visit.points_used,
+            "tables_revision": visit.tables_revision, "party_revision": visit.party_revision,
+            "times_revision": visit.times_revision, "merged_into": visit.merged_into_id,
+        }
+    )  # fmt: skip
