@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import importlib.util
@@ -224,8 +225,6 @@ class EmbeddedPostgres:
             return
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline and (self.data / "postmaster.pid").exists():
-            try:
+            with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
-            except ChildProcessError:
-                pass
             time.sleep(0.05)

@@ -46,12 +46,12 @@ def create_ledger_app(settings: Settings) -> Flask:
         g.secure_cookies = settings.secure_cookies
         g.ledger_user = None
         bind_company(ledger_db.session(), None)
-        view = app.view_functions.get(request.endpoint or "")
+        view: Any = app.view_functions.get(request.endpoint or "")
         if request.endpoint == "static":
             return None
         if view is None:
             raise NotFound
-        needs = view.permission  # type: ignore[attr-defined]
+        needs = view.permission
         if needs == "token":
             return None
         g.ledger_user = user_of(ledger_db.session(), request.cookies.get(COOKIE, ""), clock.now())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Literal
 
 from sqlalchemy import or_, select, update
@@ -55,7 +56,7 @@ class Deliverer:
         """
         lease = new_id()
         now = self.clock.now()
-        link = run_write(session, lambda s: self._take_lease(s, link_id, lease, now))
+        link = run_write(session, partial(self._take_lease, link_id=link_id, lease=lease, now=now))
         if link is None:
             return "busy"
         outcome: Outcome = "idle"

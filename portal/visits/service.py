@@ -62,7 +62,7 @@ def tables_of(session: Session, visit_id: uuid.UUID) -> list[DiningTable]:
     held = [row[0] for row in rows if row[1] is None]
     if held or not rows:
         return held
-    last = max(row[1] for row in rows)
+    last = max(row[1] for row in rows if row[1] is not None)
     return [row[0] for row in rows if row[1] == last]
 
 

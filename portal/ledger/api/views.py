@@ -221,7 +221,7 @@ def tickets() -> Response:
     link_id, wanted = _link_id(), _body(TicketRequest)
     token = new_token()
 
-    def work(session: object) -> None:
+    def work(_: object) -> None:
         current = ledger_db.session.get_one(PosLink, link_id)
         ledger_db.session.add(
             LoginTicket(

@@ -229,7 +229,11 @@ def overlaps_of(session: Session, row: Reservation) -> list[Overlap]:
         other_end = other.start_at + timedelta(minutes=other.stay_minutes)
         if other_end > row.start_at:
             status = "block" if other.kind == "block" else other.status
-            hits.append(
-                Overlap(start_at=other.start_at, end_at=other_end, seat_name=seat_name, status=status)
-            )
+            values = {
+                "start_at": other.start_at,
+                "end_at": other_end,
+                "seat_name": seat_name,
+                "status": status,
+            }
+            hits.append(Overlap.model_validate(values))
     return hits

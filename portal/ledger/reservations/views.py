@@ -75,7 +75,8 @@ def timetable() -> Response:
                 row.start_at < start + timedelta(hours=1)
                 and row.start_at + timedelta(minutes=row.stay_minutes) > start
             ):
-                for seat_id in [s.id for s in held[row.id]] or [None]:
+                places: list[uuid.UUID | None] = [s.id for s in held[row.id]]
+                for seat_id in places or [None]:
                     cells.setdefault((seat_id, hour), []).append(row)
     return render("ledger/timetable.html", "grid", day=day, seats=seats, hours=hours, cells=cells,
                   status_of=_status, now=clock.now(), previous=day - timedelta(days=1),

@@ -1,0 +1,174 @@
+"""Composition: the POS portal, with the ledger beside it or behind a network."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+from flask import Blueprint, Flask, Response, g, redirect, request, url_for
+from flask_login import LoginManager, current_user
+from sqlalchemy import text
+from werkzeug.exceptions import Forbidden, NotFound
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.wrappers import Response as BaseResponse
+
+from portal.database import bind_company, db, engine_options
+from portal.identity.service import Actor, actor_of
+from portal.identity.views import COOKIE
+from portal.identity.views import blueprint as identity
+from portal.kernel.clock import Clock, SystemClock
+from portal.ledger.factory import create_ledger_app
+from portal.link.client import LedgerClient, TokenBox
+from portal.link.delivery import Deliverer
+from portal.operations.views import blueprint as operations
+from portal.register.floor_views import blueprint as floor
+from portal.register.views import blueprint as register
+from portal.settings import Settings
+from portal.tables.views import blueprint as tables
+from portal.terminals.views import blueprint as terminals
+from portal.web.context import init_web, is_htmx, permission, render
+
+RIGHTS = {
+    "company": {"company_admin"},
+    "manage": {"company_admin", "store_manager"},
+    "login": {"company_admin", "store_manager", "store_staff"},
+    "register": {"company_admin", "store_manager", "store_staff"},
+}
+home = Blueprint("home", __name__)
+
+
+@home.get("/")
+@permission("login")
+def top() -> BaseResponse:
+    if g.actor.role == "store_staff":
+        return redirect(url_for("register.top"), 303)
+    return render("home.html")
+
+
+@home.get("/healthz")
+@permission("public")
+def healthz() -> Response:
+    return Response("ok", mimetype="text/plain")
+
+
+@home.get("/readyz")
+@permission("public")
+def readyz() -> Response:
+    db.session().execute(text("SELECT 1"))
+    return Response("ok", mimetype="text/plain")
+
+
+def _menu(actor: Actor) -> list[tuple[str, list[tuple[str, str]]]]:
+    menu = []
+    if actor.role == "company_admin":
+        menu.append(
+            (
+                "運用管理",
+                [("運用管理設定", url_for("operations.settings")), ("担当者", url_for("identity.staff"))],
+            )
+        )
+    if actor.role != "store_staff":
+        menu.append(
+            (
+                "店舗管理",
+                [
+                    ("店舗個別管理", ""),
+                    ("テーブル設定", url_for("tables.index")),
+                    ("端末管理", url_for("terminals.index")),
+                ],
+            )
+        )
+        menu.append(("連携状況", [("送信状況", url_for("operations.deliveries"))]))
+    if actor.role == "company_admin":
+        menu.append(("監査", [("操作履歴", url_for("operations.audit"))]))
+    menu.append(("レジ", [("レジ画面を開く", url_for("register.top"))]))
+    return menu
+
+
+def create_app(
+    settings: Settings | None = None,
+    *,
+    transport: httpx.BaseTransport | None = None,
+    clock: Clock | None = None,
+) -> Flask:
+    """The POS portal. Without ``transport`` the ledger is called at LEDGER_URL, or in this process."""
+    settings = settings or Settings.from_env()
+    app = Flask("portal", template_folder="templates", static_folder="static")
+    app.config.update(
+        SECRET_KEY=settings.secret_key,
+        SESSION_COOKIE_NAME="portal_form",
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=settings.secure_cookies,
+        SQLALCHEMY_DATABASE_URI=settings.database_url,
+        SQLALCHEMY_ENGINE_OPTIONS=engine_options(pool_size=max(5, settings.web_threads)),
+        MAX_CONTENT_LENGTH=2 * 1024 * 1024,
+        WTF_CSRF_TIME_LIMIT=None,
+        LEDGER_PUBLIC_URL=settings.ledger_public_url,
+    )
+    db.init_app(app)
+    init_web(app)
+    manager = LoginManager(app)
+    manager.session_protection = "basic"
+    for blueprint in (home, identity, operations, tables, terminals, register, floor):
+        app.register_blueprint(blueprint)
+    clock = clock or SystemClock()
+    if transport is None and settings.ledger_url is None:
+        ledger = create_ledger_app(settings)
+        app.extensions["ledger_app"] = ledger
+        transport = httpx.WSGITransport(app=ledger, raise_app_exceptions=False)
+    app.extensions["deliverer"] = Deliverer(
+        LedgerClient(settings.ledger_url, transport), TokenBox(settings.token_key), clock
+    )
+
+    @manager.request_loader
+    def load(_: object) -> Actor | None:
+        actor = actor_of(db.session(), request.cookies.get(COOKIE, ""), SystemClock().now())
+        g.actor = actor
+        return actor
+
+    @app.before_request
+    def guard() -> BaseResponse | None:
+        """One order for every request: who, then whether; the view then reads, decides and commits once."""
+        if request.endpoint == "static":
+            return None
+        view: Any = app.view_functions.get(request.endpoint or "")
+        if view is None:
+            raise NotFound
+        needs = view.permission
+        g.actor = None
+        bind_company(db.session(), None)
+        if needs == "public":
+            return None
+        if not current_user.is_authenticated:
+            back = request.full_path.rstrip("?") if request.method == "GET" and not is_htmx() else ""
+            where = url_for("identity.login") + (
+                "?" + urlencode({"next": back}) if back not in ("", "/") else ""
+            )
+            if is_htmx():
+                response = BaseResponse("", 200)
+                response.headers["HX-Redirect"] = where
+                return response
+            return redirect(where, 303)
+        if g.actor.role not in RIGHTS[needs]:
+            raise Forbidden
+        return None
+
+    @app.context_processor
+    def common() -> dict[str, Any]:
+        actor = g.get("actor")
+        return {
+            "portal_menu": _menu(actor) if actor else [],
+            "company_name": actor.company_name if actor else "",
+            "home_url": url_for("home.top"),
+            "device": None,
+        }
+
+    return app
+
+
+def create_wsgi(settings: Settings) -> Any:
+    """One WSGI callable: the portal at /, the ledger at /ledger where it lives in this process."""
+    app = create_app(settings)
+    ledger = app.extensions.get("ledger_app")
+    return DispatcherMiddleware(app, {"/ledger": ledger}) if ledger is not None else app
