@@ -23,7 +23,7 @@ blueprint = Blueprint("ledger_seats", __name__)
 clock = SystemClock()
 
 
-def _page(status: int = 200, **values: object) -> Response:
+def _page(status: int = 200, **values: Any) -> Response:
     session = ledger_db.session()
     rows = session.execute(
         select(Seat, PosTable.name)
@@ -112,7 +112,7 @@ def delete(seat_id: uuid.UUID) -> BaseResponse:
     return go(url_for("ledger_seats.index"))
 
 
-def _client_ids_page(status: int = 200, **values: object) -> Response:
+def _client_ids_page(status: int = 200, **values: Any) -> Response:
     statement = (
         select(ClientId).where(ClientId.shop_id == g.ledger_user.shop_id).order_by(ClientId.issued_at.desc())
     )

@@ -1,0 +1,160 @@
+"""連携開始 and the set-up checklist (L4–L6, L8, L10)."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from portal.audit.models import record
+from portal.database import constraint_name, run_write
+from portal.identity.service import Actor
+from portal.kernel.errors import ConflictError, UserError
+from portal.link.client import LedgerProblemError, LedgerUnavailableError
+from portal.link.contract import LinkAnswer, LinkRequest
+from portal.link.delivery import Deliverer, open_lane
+from portal.operations.models import OTOSEKI, PROVIDER_LABELS, ReservationLink
+from portal.stores.models import Store
+from portal.tables.models import DiningTable, TableSync
+from portal.terminals.models import Terminal
+
+REFUSALS = {
+    "CLIENT_ID_UNKNOWN": "入力されたClient idは、お席トットくんで発行されていません。",
+    "CLIENT_ID_USED": "入力されたClient idは、すでに使用されています。",
+    "CLIENT_ID_REVOKED": "入力されたClient idは、お席トットくんで無効にされています。",
+    "CLIENT_ID_OTHER_STORE": "入力されたClient idは、別の店舗用に発行されたものです。",
+    "STORE_ALREADY_LINKED": "お席トットくん側の店舗は、すでに別のレジと連携しています。",
+}
+ASK_AGAIN = "お席トットくんの「Client id 発行」画面で内容を確認し、この店舗用のClient idを入力してください。"
+
+
+def current_link(session: Session, store_id: uuid.UUID) -> ReservationLink | None:
+    """The store's link that is not ended, pending or active."""
+    statement = select(ReservationLink).where(
+        ReservationLink.store_id == store_id, ReservationLink.ended_at.is_(None)
+    )
+    return session.scalar(statement)
+
+
+def start_link(
+    session: Session, deliverer: Deliverer, actor: Actor, store_id: uuid.UUID, client_id: str
+) -> None:
+    """Trade the Client id for a token. Of two admins at once one gets ConflictError (L5).
+
+    The pending row is committed before the call; a lost answer leaves it, and the next press asks again with
+    the same link id, which the ledger answers anew.
+    """
+    now = deliverer.clock.now()
+
+    def reserve(s: Session) -> LinkRequest:
+        store = s.get_one(Store, store_id)
+        link = current_link(s, store_id)
+        if link is not None and link.state == "active":
+            raise ConflictError(
+                f"この店舗はすでに「{PROVIDER_LABELS[link.provider]}連携中」です。",
+                "画面を再読み込みして、連携状態をご確認ください。",
+            )
+        if link is None:
+            link = ReservationLink(
+                company_id=store.company_id, store_id=store.id, provider=OTOSEKI, state="pending",
+                client_id_hint=client_id[-4:], created_at=now, created_by=actor.id,
+            )  # fmt: skip
+            s.add(link)
+            s.flush()
+        link.client_id_hint = client_id[-4:]
+        return LinkRequest(
+            link_id=link.id, client_id=client_id, company_code=actor.company_code, store_code=store.code,
+            store_name=store.name,
+        )  # fmt: skip
+
+    try:
+        request = run_write(session, reserve)
+    except IntegrityError as error:
+        if constraint_name(error) != "uq_reservation_link_one_per_store":
+            raise
+        raise ConflictError(
+            "ほかの担当者が、同時にこの店舗の連携を開始しました。",
+            "画面を再読み込みして、連携状態をご確認ください。",
+        ) from None
+    try:
+        answer = deliverer.client.link(session, request)
+    except LedgerProblemError as problem:
+
+        def give_up(s: Session) -> None:
+            link = s.get(ReservationLink, request.link_id, with_for_update=True)
+            if link is not None and link.state == "pending":
+                s.delete(link)
+
+        run_write(session, give_up)
+        text = REFUSALS.get(problem.code, "お席トットくんに連携を断られました。")
+        raise UserError(text, ASK_AGAIN, field="client_id") from None
+    except LedgerUnavailableError:
+        raise UserError(
+            "お席トットくんから応答がなく、連携を開始できたか確認できませんでした。",
+            "ネットワークの接続状態を確認後、同じClient idでもう一度「連携開始」を押してください。二重に連携されることはありません。",
+        ) from None
+    run_write(session, lambda s: _activate(s, deliverer, actor, request, answer))
+
+
+def _activate(
+    session: Session, deliverer: Deliverer, actor: Actor, request: LinkRequest, answer: LinkAnswer
+) -> None:
+    now = deliverer.clock.now()
+    link = session.get_one(ReservationLink, request.link_id, with_for_update=True)
+    first = link.state == "pending"
+    link.state, link.linked_at = "active", now
+    link.external_store_id, link.external_store_name = answer.ledger_store_id, answer.ledger_store_name
+    link.access_token_encrypted = deliverer.tokens.seal(answer.access_token)
+    if first:
+        open_lane(session, link, answer.epoch, answer.version, now)
+    record(
+        session, company_id=link.company_id, store_id=link.store_id, at=now, action="link_started",
+        target="予約連携", actor_id=actor.id, actor_label=actor.name, before={"state": "未連携"},
+        after={"state": "お席トットくん連携中", "store_id": answer.ledger_store_id},
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of the set-up (L10)."""
+
+    label: str
+    done: bool
+    hint: str
+    endpoint: str
+
+
+def checklist(session: Session, store_id: uuid.UUID, mapped: int | None) -> list[Step]:
+    """The five steps; complete only when all are done. ``mapped``: seats the ledger has mapped, if it answered."""
+    link = current_link(session, store_id)
+    linked = link is not None and link.state == "active"
+    synced: datetime | None = None
+    if link is not None:
+        synced = session.scalar(
+            select(func.max(TableSync.at)).where(TableSync.link_id == link.id, TableSync.outcome == "ok")
+        )
+    normal = session.scalar(
+        select(func.count()).where(
+            DiningTable.store_id == store_id, DiningTable.kind == "normal", DiningTable.deleted_at.is_(None)
+        )
+    )
+    changed = link.linked_at if link else None
+    master = session.scalar(select(func.max(Terminal.master_synced_at)).where(Terminal.store_id == store_id))
+    return [
+        Step("Client idの発行", link is not None, "お席トットくん側で発行します。", "operations.detail"),
+        Step("連携開始", linked, "Client idを入力して「連携開始」を押します。", "operations.detail"),
+        Step("テーブル連携", synced is not None, "テーブル設定で「お席トットくん同期」を押します。", "tables.index"),
+        Step(
+            "座席マッピング", bool(linked and normal and mapped is not None and mapped >= normal),
+            f"お席トットくんの座席管理で「USENレジ座席同期」を押します。({mapped if mapped is not None else '－'} / {normal} 席)",
+            "operations.open_ledger",
+        ),
+        Step(
+            "マスタ同期", bool(linked and master and changed and master >= changed),
+            "レジの 設定 → マスタ同期 を行います。", "terminals.index",
+        ),
+    ]  # fmt: skip
