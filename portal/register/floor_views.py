@@ -1,0 +1,154 @@
+"""The device's own screens: TOP, registration, 設定, マスタ同期, 開局."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from flask import Blueprint, Response, current_app, flash, g, redirect, request, url_for
+from sqlalchemy import select
+from werkzeug.wrappers import Response as BaseResponse
+
+from portal.database import db, run_write
+from portal.kernel.business_day import business_date
+from portal.kernel.errors import UserError
+from portal.link import feed
+from portal.link.models import DeliveryLane
+from portal.register.domain import MasterTable
+from portal.register.service import Device
+from portal.services import deliverer
+from portal.stores.models import Store
+from portal.terminals import service as terminals
+from portal.terminals.models import Terminal
+from portal.web.context import go, permission, render
+from portal.web.forms import Reader
+
+blueprint = Blueprint("floor", __name__, url_prefix="/register")
+COOKIE = "portal_terminal"
+
+
+class NoDeviceError(Exception):
+    """The browser is not registered as a terminal of the person's stores."""
+
+
+class NotReadyError(Exception):
+    """The terminal has no master yet, or the day is not open: TOP says what to do."""
+
+
+def device(*, ready: bool = True) -> Device:
+    """The terminal of this request."""
+    session = db.session()
+    terminal = terminals.terminal_of(session, g.actor, request.cookies.get(COOKIE, ""))
+    if terminal is None or terminal.kind not in ("pos", "terminal", "handy"):
+        raise NoDeviceError
+    store = session.get_one(Store, terminal.store_id)
+    day = business_date(deliverer().clock.now(), store.day_boundary_minutes)
+    master = terminals.master_of(session, terminal) or {}
+    link_id = uuid.UUID(master["link_id"]) if master.get("link_id") else None
+    state = "training" if terminal.training else ("linked" if link_id else "unlinked")
+    if state == "linked":
+        lane = session.scalar(select(DeliveryLane).where(DeliveryLane.link_id == link_id))
+        state = "down" if lane is not None and lane.failing_since else "linked"
+    found = Device(
+        id=terminal.id, company_id=terminal.company_id, store_id=store.id, store_name=store.name, name=terminal.name,
+        kind=terminal.kind, training=terminal.training, business_date=day,
+        is_open=terminals.is_open(session, terminal, day), synced_at=terminal.master_synced_at,
+        fetched_at=terminal.feed_fetched_at, link_id=link_id, link_state=state,
+        default_stay=master.get("default_stay_minutes", store.default_stay_minutes),
+        table_reset=master.get("table_reset", False),
+        tables={
+            uuid.UUID(t["id"]): MasterTable(uuid.UUID(t["id"]), t["name"], t["capacity"], t["kind"])
+            for t in master.get("tables", [])
+        },
+        menu=master.get("menu", []), payment_types=master.get("payment_types", []),
+    )  # fmt: skip
+    g.device = found
+    if ready and not found.is_open:
+        raise NotReadyError
+    return found
+
+
+def terminal_row() -> Terminal:
+    return db.session().get_one(Terminal, g.device.id)
+
+
+@blueprint.app_errorhandler(NoDeviceError)
+def _no_device(_: NoDeviceError) -> BaseResponse:
+    return go(url_for("floor.setup"))
+
+
+@blueprint.app_errorhandler(NotReadyError)
+def _not_ready(_: NotReadyError) -> BaseResponse:
+    flash("開局していません。「開局」を押してください。マスタ同期も自動で行われます。", "warning")
+    return go(url_for("register.top"))
+
+
+@blueprint.get("/setup")
+@permission("register")
+def setup() -> Response:
+    return render("register/setup.html", errors={}, code="")
+
+
+@blueprint.post("/setup")
+@permission("register")
+def setup_submit() -> BaseResponse:
+    """Register this device with a one-time code."""
+    reader = Reader(request.form)
+    code = reader.code("code", "端末登録コード").upper()
+    if not reader.errors:
+        try:
+            now = deliverer().clock.now()
+            token = run_write(db.session(), lambda s: terminals.register(s, g.actor, code, now))
+            response = redirect(url_for("register.top"), 303)
+            response.set_cookie(COOKIE, token, httponly=True, samesite="Lax", max_age=400 * 24 * 3600,
+                                secure=current_app.config["SESSION_COOKIE_SECURE"])  # fmt: skip
+            return response
+        except UserError as error:
+            reader.add(error)
+    return render("register/setup.html", errors=reader.errors, code=code, status=422)
+
+
+@blueprint.post("/open")
+@permission("register")
+def open_day() -> BaseResponse:
+    """開局 (S3)."""
+    found = device(ready=False)
+    now = deliverer().clock.now()
+    made = run_write(
+        db.session(),
+        lambda s: terminals.open_day(s, g.actor, s.get_one(Terminal, found.id), found.business_date, now),
+    )
+    if made:
+        ok = feed.fetch(db.session(), deliverer(), terminal_row())
+        text = "開局しました。マスタ同期も完了しました。"
+        flash(
+            text if ok else text + "予約はまだ取得できていません。ネットワークの接続状態をご確認ください。",
+            "success" if ok else "warning",
+        )
+    else:
+        flash("すでに開局しています。", "success")
+    return go(url_for("register.top"))
+
+
+@blueprint.post("/master-sync")
+@permission("register")
+def master_sync() -> BaseResponse:
+    """マスタ同期 (POS・ターミナル): on success shows the time and fetches the reservations (S2)."""
+    found = device(ready=False)
+    now = deliverer().clock.now()
+    run_write(db.session(), lambda s: terminals.sync_master(s, s.get_one(Terminal, found.id), now))
+    ok = True
+    if found.kind != "handy":
+        ok = feed.fetch(db.session(), deliverer(), terminal_row())
+    flash(
+        "マスタ同期が完了しました。"
+        if ok
+        else "マスタ同期が完了しましたが、予約を取得できませんでした。ネットワークの接続状態を確認後、予約確認の更新ボタンを押してください。",
+        "success" if ok else "warning",
+    )
+    return go(url_for("register.settings"))
+
+
+def shared(**values: Any) -> dict[str, Any]:
+    """What every register page gets."""
+    return {"device": g.get("device"), "now": deliverer().clock.now(), **values}

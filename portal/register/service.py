@@ -1,0 +1,236 @@
+"""Seating and 来店取消 (P1–P8). Every command is safe to repeat by its op_id."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from portal.audit.models import record
+from portal.checkout.models import Slip, SlipLine
+from portal.database import constraint_name, run_write
+from portal.identity.models import Staff
+from portal.identity.service import Actor
+from portal.kernel.errors import ConflictError, NotFoundError, UserError
+from portal.kernel.fmt import hm
+from portal.link.contract import ReservationItem
+from portal.link.delivery import add_notice
+from portal.operations.models import ReservationLink
+from portal.register.domain import MasterTable, ensure_seatable, last_fetched_overlap
+from portal.tables.models import DiningTable
+from portal.terminals.models import Terminal
+from portal.visits.models import Occupancy, Operation, Visit
+from portal.visits.service import bump, release_tables, settle_new
+
+
+@dataclass(frozen=True)
+class Device:
+    """The terminal of a request with what it works from (S1)."""
+
+    id: uuid.UUID
+    company_id: int
+    store_id: uuid.UUID
+    store_name: str
+    name: str
+    kind: str
+    training: bool
+    business_date: date
+    is_open: bool
+    synced_at: datetime | None
+    fetched_at: datetime | None
+    link_id: uuid.UUID | None
+    link_state: str
+    default_stay: int
+    table_reset: bool
+    tables: dict[uuid.UUID, MasterTable]
+    menu: list[dict[str, Any]]
+    payment_types: list[dict[str, Any]]
+
+
+def once(
+    session: Session,
+    device: Device,
+    op_id: uuid.UUID,
+    kind: str,
+    now: datetime,
+    work: Callable[[Session], dict[str, Any]],
+) -> dict[str, Any]:
+    """Run ``work`` once per op_id and commit; pressing again gives the first result (design.md §3)."""
+
+    def run(s: Session) -> dict[str, Any]:
+        claimed = s.execute(
+            insert(Operation)
+            .values(
+                op_id=op_id, company_id=device.company_id, terminal_id=device.id, kind=kind, created_at=now
+            )
+            .on_conflict_do_nothing()
+            .returning(Operation.op_id)
+        ).first()
+        operation = s.get_one(Operation, op_id)
+        if claimed is None:
+            if operation.terminal_id != device.id or operation.kind != kind:
+                raise UserError(
+                    "この操作は受け付けられませんでした。", "画面を開き直して、もう一度操作してください。"
+                )
+            return operation.result
+        result = work(s)
+        operation.result = result
+        return result
+
+    return run_write(session, run)
+
+
+@dataclass(frozen=True)
+class Seating:
+    """What お客様情報入力 says. ``start_at`` is None where the time was not changed (P2)."""
+
+    table_id: uuid.UUID
+    item: ReservationItem | None
+    party_size: int
+    start_at: datetime | None
+    stay_minutes: int
+    memo: str
+
+
+def seat(
+    session: Session, device: Device, actor: Actor, op_id: uuid.UUID, wish: Seating, now: datetime
+) -> uuid.UUID:
+    """Seat a party; the id of its visit. Of two terminals one gets ConflictError with who and when (P8)."""
+    table = device.tables.get(wish.table_id)
+    if table is None:
+        raise NotFoundError
+    ensure_seatable(table, wish.item)
+    item = wish.item
+
+    def work(s: Session) -> dict[str, Any]:
+        current = s.get(DiningTable, wish.table_id)
+        if current is None or current.deleted_at is not None:
+            raise UserError(
+                "このテーブルは削除されています。",
+                "設定からマスタ同期を行い、テーブル一覧を更新してください。",
+            )
+        link = s.get(ReservationLink, device.link_id) if device.link_id and not device.training else None
+        start = now if item is None else item.start_at
+        visit = Visit(
+            company_id=device.company_id, store_id=device.store_id, training=device.training,
+            link_id=link.id if link is not None and link.state == "active" else None,
+            kind="walk_in" if item is None else "reservation", reservation_id=item.id if item else None,
+            guest_name=item.guest_name if item else "", memo=wish.memo,
+            site_name=item.site_name if item else "", site_points=item.site_points if item else 0,
+            party_size=wish.party_size, business_date=device.business_date, start_at=wish.start_at or start,
+            stay_minutes=wish.stay_minutes, seated_at=now, status="seated", changed_at=now, created_at=now,
+            party_revision=1 if item is None or item.party_size != wish.party_size else 0,
+            times_revision=1 if item is None or wish.start_at is not None else 0,
+            opened_terminal_id=device.id, last_terminal_id=device.id, opened_by=actor.id, last_changed_by=actor.id,
+        )  # fmt: skip
+        s.add(visit)
+        s.flush()
+        s.add(
+            Occupancy(
+                company_id=device.company_id, store_id=device.store_id, visit_id=visit.id, table_id=wish.table_id,
+                training=device.training, taken_at=now,
+            )
+        )  # fmt: skip
+        s.flush()
+        settle_new(s, visit)
+        return {"visit_id": str(visit.id)}
+
+    try:
+        result = once(session, device, op_id, "seat", now, work)
+    except IntegrityError as error:
+        name = constraint_name(error)
+        if name == "uq_occupancy_open":
+            raise ConflictError(
+                f"テーブル「{table.name}」は{_who_sits(session, wish.table_id, device.training)}使用中になりました。",
+                "別のテーブルを選択してください。",
+            ) from None
+        if name == "uq_visit_reservation" and item is not None:
+            raise ConflictError(
+                f"この予約は{_who_took(session, item.id)}配席済みになりました。",
+                "予約確認を更新して、状態をご確認ください。",
+            ) from None
+        raise
+    return uuid.UUID(result["visit_id"])
+
+
+def _who(session: Session, visit: Visit | None) -> str:
+    if visit is None:
+        return ""
+    staff = session.get(Staff, visit.opened_by) if visit.opened_by else None
+    terminal = session.get(Terminal, visit.opened_terminal_id) if visit.opened_terminal_id else None
+    return f"{hm(visit.seated_at)}に{staff.name if staff else ''}さん({terminal.name if terminal else ''})の操作で"
+
+
+def _who_sits(session: Session, table_id: uuid.UUID, training: bool) -> str:
+    statement = (
+        select(Visit)
+        .join(Occupancy, Occupancy.visit_id == Visit.id)
+        .where(
+            Occupancy.table_id == table_id, Occupancy.training == training, Occupancy.released_at.is_(None)
+        )
+    )
+    return _who(session, session.scalar(statement))
+
+
+def _who_took(session: Session, reservation_id: uuid.UUID) -> str:
+    statement = select(Visit).where(Visit.reservation_id == reservation_id, Visit.status != "cancelled")
+    return _who(session, session.scalar(statement))
+
+
+def warn_from_last_fetch(
+    session: Session, visit_id: uuid.UUID, table_id: uuid.UUID, items: list[ReservationItem], now: datetime
+) -> None:
+    """Where the ledger did not answer in time: the check on the reservations last fetched (P4)."""
+
+    def work(s: Session) -> None:
+        visit = s.get_one(Visit, visit_id)
+        if visit.link_id is None or visit.answered_revision >= visit.revision:
+            return
+        hit = last_fetched_overlap(items, table_id, visit.start_at, visit.stay_minutes, visit.reservation_id)
+        if hit is not None:
+            add_notice(s, visit, "M3", {"time": hm(hit[0]), "seat": hit[1], "last_fetched": True}, now)
+
+    run_write(session, work)
+
+
+def get_visit(session: Session, device: Device, visit_id: uuid.UUID, *, lock: bool = False) -> Visit:
+    """A visit of the device's store and space (S4)."""
+    visit = session.get(Visit, visit_id, with_for_update=lock, populate_existing=lock)
+    if visit is None or visit.store_id != device.store_id or visit.training != device.training:
+        raise NotFoundError
+    return visit
+
+
+def cancel(
+    session: Session, device: Device, actor: Actor, op_id: uuid.UUID, visit_id: uuid.UUID, now: datetime
+) -> None:
+    """来店取消 (P7): the reservation waits again; a walk-in's row vanishes."""
+
+    def work(s: Session) -> dict[str, Any]:
+        visit = get_visit(s, device, visit_id, lock=True)
+        if visit.status != "seated":
+            raise ConflictError(
+                "このお客様はすでに会計済みか、取り消されています。", "テーブル一覧で状態をご確認ください。"
+            )
+        slip = s.scalar(
+            select(Slip).where(Slip.visit_id == visit.id, Slip.status == "open").with_for_update()
+        )
+        if slip is not None and s.scalar(select(SlipLine.id).where(SlipLine.slip_id == slip.id).limit(1)):
+            raise UserError("注文が登録されているため、来店取消できません。", "注文を会計してください。")
+        if slip is not None:
+            slip.status, slip.paid_at = "voided", now
+        visit.status, visit.ended_at = "cancelled", now
+        release_tables(s, visit.id, now)
+        bump(s, visit, now, terminal_id=device.id, staff_id=actor.id)
+        record(s, company_id=visit.company_id, store_id=visit.store_id, at=now, action="visit_cancelled",
+               target=str(visit.id), actor_id=actor.id, actor_label=actor.name)  # fmt: skip
+        return {"visit_id": str(visit.id)}
+
+    once(session, device, op_id, "cancel", now, work)
