@@ -119,7 +119,7 @@ def open_day() -> BaseResponse:
         lambda s: terminals.open_day(s, g.actor, s.get_one(Terminal, found.id), found.business_date, now),
     )
     if made:
-        ok = feed.fetch(db.session(), deliverer(), terminal_row())
+        ok = found.kind == "handy" or feed.fetch(db.session(), deliverer(), terminal_row())
         text = "開局しました。マスタ同期も完了しました。"
         flash(
             text if ok else text + "予約はまだ取得できていません。ネットワークの接続状態をご確認ください。",
