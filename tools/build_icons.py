@@ -6,7 +6,47 @@ import re
 import sys
 from pathlib import Path
 
-NAMES = ["check-circle-fill", "exclamation-triangle-fill", "x-circle-fill", "arrow-repeat", "clock", "hourglass-split", "link-45deg", "slash-circle", "person", "people", "box-arrow-right", "search", "plus-lg", "pencil", "trash", "gear", "list", "shop", "tablet", "phone", "grid-3x3-gap", "calendar3", "cash-coin", "receipt", "bookmark", "chevron-left", "chevron-right", "chevron-up", "chevron-down", "arrow-clockwise", "lock", "info-circle", "wifi-off", "key", "ban", "door-open", "journal-text", "shield-lock", "printer"]
+NAMES = [
+    "check-circle-fill",
+    "exclamation-triangle-fill",
+    "x-circle-fill",
+    "arrow-repeat",
+    "clock",
+    "hourglass-split",
+    "link-45deg",
+    "slash-circle",
+    "person",
+    "people",
+    "box-arrow-right",
+    "search",
+    "plus-lg",
+    "pencil",
+    "trash",
+    "gear",
+    "list",
+    "shop",
+    "tablet",
+    "phone",
+    "grid-3x3-gap",
+    "calendar3",
+    "cash-coin",
+    "receipt",
+    "bookmark",
+    "chevron-left",
+    "chevron-right",
+    "chevron-up",
+    "chevron-down",
+    "arrow-clockwise",
+    "lock",
+    "info-circle",
+    "wifi-off",
+    "key",
+    "ban",
+    "door-open",
+    "journal-text",
+    "shield-lock",
+    "printer",
+]
 
 source = Path(sys.argv[1])
 parts = ['<svg xmlns="http://www.w3.org/2000/svg">']

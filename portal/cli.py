@@ -1,0 +1,246 @@
+"""The console script ``portal``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+import httpx
+
+from portal import demo as demo_data
+from portal import migrate, worker
+from portal.asgi import serve as serve_wsgi
+from portal.database import PrivilegedRoleError, refuse_privileged
+from portal.embedded import DATABASE, EmbeddedError, EmbeddedPostgres
+from portal.factory import create_wsgi
+from portal.ledger.factory import create_ledger_app
+from portal.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@click.group()
+def main() -> None:
+    """予約連携ポータル."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def _settings() -> Settings:
+    try:
+        return Settings.from_env()
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None
+
+
+@contextmanager
+def _database() -> Iterator[Settings]:
+    """Settings with database URLs; without DATABASE_URL the embedded server runs meanwhile."""
+    settings = _settings()
+    if settings.database_url is not None:
+        yield settings
+        return
+    server = EmbeddedPostgres(settings.data_dir)
+    try:
+        server.ensure_running()
+    except (EmbeddedError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+    try:
+        admin = server.url("postgres", "postgres")
+        migrate.ensure_roles(admin, owner=True)
+        migrate.ensure_database(admin, DATABASE)
+        yield replace(
+            settings, database_url=server.url("portal_app"), ledger_database_url=server.url("ledger_app"),
+            owner_database_url=server.url("portal_owner"),
+        )  # fmt: skip
+    finally:
+        server.release()
+
+
+def _checked(settings: Settings) -> Settings:
+    try:
+        for url in (settings.database_url, settings.ledger_database_url):
+            if url is not None:
+                refuse_privileged(url)
+    except PrivilegedRoleError as error:
+        raise click.ClickException(str(error)) from None
+    return settings
+
+
+@main.group()
+def db() -> None:
+    """データベース."""
+
+
+@db.command("upgrade")
+def db_upgrade() -> None:
+    """ロールとスキーマを最新にします (OWNER_DATABASE_URL)."""
+    with _database() as settings:
+        if settings.owner_database_url is None:
+            raise click.ClickException("OWNER_DATABASE_URL を指定してください。")
+        migrate.upgrade(settings.owner_database_url)
+    click.echo("データベースは最新です。")
+
+
+@main.command()
+def demo() -> None:
+    """空のデータベースにデモデータを入れます."""
+    with _database() as settings:
+        if settings.owner_database_url is None:
+            raise click.ClickException("OWNER_DATABASE_URL を指定してください。")
+        click.echo(
+            "デモデータを登録しました。"
+            if demo_data.load(settings)
+            else "データがあるため、何もしませんでした。"
+        )
+
+
+@main.command()
+@click.option("--only", type=click.Choice(["portal", "ledger"]), help="どちらか一方だけを起動します。")
+def serve(only: str | None) -> None:
+    """Webサーバーを起動します."""
+    with _database() as settings:
+        _checked(settings)
+        _refuse_taken_port(settings)
+        app: Any
+        if only == "ledger":
+            app = create_ledger_app(settings)
+        else:
+            app = create_wsgi(settings)
+        serve_wsgi(settings, app)
+
+
+@main.command("worker")
+def worker_command() -> None:
+    """送信待ちをお席トットくんへ届けるワーカーを起動します."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with _database() as settings:
+        worker.run(_checked(settings), stop)
+
+
+@main.command()
+def doctor() -> None:
+    """動作環境を確認します."""
+    bad = False
+
+    def check(label: str, test: Callable[[], object]) -> None:
+        nonlocal bad
+        try:
+            result = test()
+        except Exception as error:
+            result = False
+            label += f" ({type(error).__name__})"
+        bad |= result is False
+        click.echo(f"{'NG' if result is False else 'OK'} {label}")
+
+    with _database() as settings:
+        check("Python 3.11以上", lambda: sys.version_info >= (3, 11))
+        check("空き容量 1GB以上", lambda: shutil.disk_usage(settings.data_dir).free > 10**9)
+        check("DATABASE_URL のロール", lambda: refuse_privileged(settings.database_url or ""))
+        if settings.owner_database_url:
+            check("マイグレーション", lambda: migrate.at_head(settings.owner_database_url or ""))
+        if settings.ledger_url:
+            check(
+                "お席トットくんへの接続",
+                lambda: httpx.get(settings.ledger_url + "/login", timeout=5).is_success,
+            )  # type: ignore[operator]
+    sys.exit(1 if bad else 0)
+
+
+def _refuse_taken_port(settings: Settings) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError:
+            raise click.ClickException(
+                f"ポート {settings.port} は使用中です。すでに起動していないかご確認のうえ、PORT で別の番号を指定してください。"
+            ) from None
+
+
+@main.command()
+def up() -> None:
+    """すべてをまとめて起動します (make run)."""
+    given = _settings()
+    _refuse_taken_port(given)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with _database() as settings:
+        if settings.owner_database_url is not None:
+            migrate.upgrade(settings.owner_database_url)
+            if demo_data.load(settings):
+                click.echo("デモデータを登録しました。")
+        _checked(settings)
+        environ = os.environ | {"DATABASE_URL": settings.database_url or ""}
+        environ["LEDGER_DATABASE_URL"] = settings.ledger_database_url or ""
+        environ.pop("OWNER_DATABASE_URL", None)
+        command = [sys.executable, "-m", "portal.cli"]
+        children = {
+            name: subprocess.Popen([*command, name], env=environ, start_new_session=True)
+            for name in ("serve", "worker")
+        }
+        try:
+            _supervise(settings, children, [*command, "worker"], environ, stop)
+        finally:
+            for child in children.values():
+                child.terminate()
+            for child in children.values():
+                try:
+                    child.wait(15)
+                except subprocess.TimeoutExpired:
+                    child.kill()
+                    child.wait()
+    click.echo("停止しました。")
+
+
+def _supervise(
+    settings: Settings,
+    children: dict[str, subprocess.Popen[bytes]],
+    worker_command_line: list[str],
+    environ: dict[str, str],
+    stop: threading.Event,
+) -> None:
+    address = f"http://{settings.host}:{settings.port}"
+    deadline = time.monotonic() + 60
+    ready = False
+    while not stop.wait(0.3):
+        if children["serve"].poll() is not None:
+            raise click.ClickException("Webサーバーが停止しました。上のメッセージをご確認ください。")
+        if children["worker"].poll() is not None:
+            stop.wait(2)
+            children["worker"] = subprocess.Popen(worker_command_line, env=environ, start_new_session=True)
+        if ready:
+            continue
+        try:
+            ready = httpx.get(address + "/readyz", timeout=2).is_success
+        except httpx.HTTPError:
+            ready = False
+        if ready:
+            click.echo(f"""
+起動しました。{address}
+  USENレジ    企業コード 10001 / 担当者コード admin, manager, staff / パスワード {demo_data.PASSWORD}
+  お席トットくん  {address}/ledger  ログインID 10001-1 / 同じパスワード
+Ctrl-C で停止します。""")
+        elif time.monotonic() > deadline:
+            raise click.ClickException("60秒以内に起動できませんでした。")
+
+
+if __name__ == "__main__":
+    main()
