@@ -155,11 +155,9 @@ def doctor() -> None:
         check("DATABASE_URL のロール", lambda: refuse_privileged(settings.database_url or ""))
         if settings.owner_database_url:
             check("マイグレーション", lambda: migrate.at_head(settings.owner_database_url or ""))
-        if settings.ledger_url:
-            check(
-                "お席トットくんへの接続",
-                lambda: httpx.get(settings.ledger_url + "/login", timeout=5).is_success,
-            )  # type: ignore[operator]
+        ledger_url = settings.ledger_url
+        if ledger_url is not None:
+            check("お席トットくんへの接続", lambda: httpx.get(ledger_url + "/login", timeout=5).is_success)
     sys.exit(1 if bad else 0)
 
 

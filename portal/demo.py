@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from datetime import date, datetime, timedelta
 
-from flask import Flask
 from sqlalchemy import create_engine, select, text
 from sqlalchemy.orm import Session
 
@@ -55,7 +54,7 @@ def load(settings: Settings) -> bool:
             session.commit()
             session.connection().exec_driver_sql("SELECT set_config('app.company_id', '1', false)")
             session.commit()
-            _link_first(app, session, deliverer, actors[0], now)
+            _link_first(session, deliverer, actors[0], now)
             return True
     finally:
         engine.dispose()
@@ -144,7 +143,7 @@ def _bookings(today: date) -> list[tuple[int, int, int, str, int, str, str, str,
     ]
 
 
-def _link_first(app: Flask, session: Session, deliverer: Deliverer, actor: Actor, now: datetime) -> None:
+def _link_first(session: Session, deliverer: Deliverer, actor: Actor, now: datetime) -> None:
     """Link, push and map the first store through the real contract."""
     store = session.scalars(select(Store).where(Store.company_id == 1, Store.code == "001")).one()
     shop = session.scalars(select(Shop).where(Shop.public_id == "OT100011")).one()

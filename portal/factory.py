@@ -121,7 +121,7 @@ def create_app(
         LedgerClient(settings.ledger_url, transport), TokenBox(settings.token_key), clock
     )
 
-    @manager.request_loader
+    @manager.request_loader  # type: ignore[untyped-decorator]
     def load(_: object) -> Actor | None:
         actor = actor_of(db.session(), request.cookies.get(COOKIE, ""), SystemClock().now())
         g.actor = actor

@@ -69,9 +69,8 @@ class Deliverer:
                 answer = self.client.send_visits(
                     session, link.token, VisitBatch(states=states), seconds=seconds
                 )
-                held = run_write(
-                    session, lambda s, sent=states, got=answer: self._settle(s, link, lease, sent, got)
-                )
+                settle = partial(self._settle, link=link, lease=lease, sent=states, answer=answer)
+                held = run_write(session, settle)
                 outcome = "done"
                 if not held:
                     return outcome

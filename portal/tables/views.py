@@ -61,7 +61,7 @@ def _save(store_id: uuid.UUID, table_id: uuid.UUID | None) -> BaseResponse:
     session = db.session()
     store_in_scope(session, g.actor, store_id)
     reader = Reader(request.form)
-    values = {
+    values: dict[str, Any] = {
         "name": reader.text("name", "テーブル名", most=50),
         "capacity": reader.number("capacity", "定員", 1, 999),
         "position": reader.number("position", "表示順", 0, 99999, default=0),

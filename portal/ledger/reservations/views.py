@@ -78,7 +78,7 @@ def timetable() -> Response:
                 places: list[uuid.UUID | None] = [s.id for s in held[row.id]]
                 for seat_id in places or [None]:
                     cells.setdefault((seat_id, hour), []).append(row)
-    return render("ledger/timetable.html", "grid", day=day, seats=seats, hours=hours, cells=cells,
+    return render("ledger/timetable.html", "grid", day=day, places=[(None, "未定"), *[(s.id, s.name) for s in seats]], hours=hours, cells=cells,
                   status_of=_status, now=clock.now(), previous=day - timedelta(days=1),
                   following=day + timedelta(days=1))  # fmt: skip
 
