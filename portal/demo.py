@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from portal.checkout.models import MenuItem
 from portal.database import run_write
-from portal.factory import create_app
+from portal.factory import create_app, dispose
 from portal.identity.models import Staff, StaffStore
 from portal.identity.service import Actor
 from portal.kernel.business_day import at_clock, business_date
@@ -58,6 +58,7 @@ def load(settings: Settings) -> bool:
             return True
     finally:
         engine.dispose()
+        dispose(app)
 
 
 def _company(session: Session, number: int, code: str, name: str, hashed: str, now: datetime) -> Actor:

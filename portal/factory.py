@@ -18,6 +18,7 @@ from portal.identity.service import Actor, actor_of
 from portal.identity.views import COOKIE
 from portal.identity.views import blueprint as identity
 from portal.kernel.clock import Clock, SystemClock
+from portal.ledger.database import ledger_db
 from portal.ledger.factory import create_ledger_app
 from portal.link.client import LedgerClient, TokenBox
 from portal.link.delivery import Deliverer
@@ -165,6 +166,17 @@ def create_app(
         }
 
     return app
+
+
+def dispose(app: Flask) -> None:
+    """Close what the application holds open: database connections and the way to the ledger."""
+    app.extensions["deliverer"].client.close()
+    for each, database in ((app, db), (app.extensions.get("ledger_app"), ledger_db)):
+        if each is not None:
+            with each.app_context():
+                database.session.remove()
+                for engine in database.engines.values():
+                    engine.dispose()
 
 
 def create_wsgi(settings: Settings) -> Any:

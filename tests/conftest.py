@@ -21,11 +21,9 @@ from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
 from portal import demo, migrate
-from portal.database import db
 from portal.embedded import EmbeddedPostgres
-from portal.factory import create_app
+from portal.factory import create_app, dispose
 from portal.kernel.clock import SystemClock
-from portal.ledger.database import ledger_db
 from portal.ledger.factory import create_ledger_app
 from portal.settings import Settings
 
@@ -53,15 +51,6 @@ def _settings(server: EmbeddedPostgres, name: str, data: Path) -> Settings:
         owner_database_url=server.url("portal_owner", name), secret_key="test", token_key=Fernet.generate_key().decode(),
         web_threads=4,
     )  # fmt: skip
-
-
-def dispose(app: Flask) -> None:
-    for each, database in ((app, db), (app.extensions.get("ledger_app"), ledger_db)):
-        if each is not None:
-            with each.app_context():
-                database.session.remove()
-                for engine in database.engines.values():
-                    engine.dispose()
 
 
 @pytest.fixture(scope="session")
@@ -228,7 +217,6 @@ def world(settings: Settings, clock: MovingClock) -> Iterator[World]:
     with Session(engine) as owner:
         yield World(app, ledger, network, clock, settings, owner)
     engine.dispose()
-    app.extensions["deliverer"].client.close()
     app.extensions["ledger_app"] = ledger
     dispose(app)
 

@@ -61,7 +61,7 @@ def links() -> Response:
         statement = statement.where(ReservationLink.state == "active")
     elif wanted_state == "unlinked":
         statement = statement.where(ReservationLink.id.is_(None))
-    rows = session.execute(statement.order_by(Store.code)).tuples().all()
+    rows = session.execute(statement.order_by(Store.code)).all()
     total = len(rows)
     pages = max(1, -(-total // PER_PAGE))
     page = min(pages, max(1, request.args.get("page", 1, type=int)))

@@ -40,7 +40,7 @@ def tiles(session: Session, device: Device, items: list[ReservationItem], now: d
             Occupancy.training == device.training,
             Occupancy.released_at.is_(None),
         )
-    ).tuples()
+    )
     sitting: dict[uuid.UUID, Visit] = dict(rows.all())
     coming = sorted((i for i in items if i.status == "before"), key=lambda i: i.start_at)
     found = []

@@ -18,7 +18,10 @@ class Reader:
         self.errors: dict[str, str] = {}
 
     def raw(self, name: str) -> str:
-        return self.form.get(name, "")
+        """As typed, without characters that a page may not hold."""
+        return "".join(
+            c for c in self.form.get(name, "") if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs")
+        )
 
     def fail(self, name: str, message: str) -> None:
         self.errors.setdefault(name, message)
@@ -27,7 +30,7 @@ class Reader:
         self, name: str, label: str, *, required: bool = True, most: int = 100, lines: bool = False
     ) -> str:
         """A text in NFC without surrounding space."""
-        value = unicodedata.normalize("NFC", self.raw(name)).replace("\r\n", "\n").strip()
+        value = unicodedata.normalize("NFC", self.form.get(name, "")).replace("\r\n", "\n").strip()
         if any(unicodedata.category(c) in ("Cc", "Cs") and not (lines and c in "\n\t") for c in value):
             self.fail(name, f"{label}に使用できない文字が含まれています。入力し直してください。")
             return ""

@@ -174,9 +174,7 @@ def _seats(session: Session, link: PosLink, state: VisitState) -> list[uuid.UUID
             select(SeatMapping.table_id, SeatMapping.seat_id).where(
                 SeatMapping.link_id == link.id, SeatMapping.table_id.in_(state.table_ids)
             )
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     for table_id in state.table_ids:
         if table_id not in mapped:

@@ -49,9 +49,7 @@ def window(session: Session, link: PosLink, start: datetime, end: datetime) -> R
     tables: dict[uuid.UUID, uuid.UUID] = dict(
         session.execute(
             select(SeatMapping.seat_id, SeatMapping.table_id).where(SeatMapping.link_id == link.id)
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     reservations, walk_ins = [], []
     for row in rows:
