@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -42,7 +42,17 @@ def tiles(session: Session, device: Device, items: list[ReservationItem], now: d
         )
     )
     sitting: dict[uuid.UUID, Visit] = dict(rows.all())
-    coming = sorted((i for i in items if i.status == "before"), key=lambda i: i.start_at)
+    mine = seated_reservations(session, device)
+    coming = sorted(
+        (
+            i
+            for i in items
+            if i.status == "before"
+            and i.id not in mine
+            and i.start_at + timedelta(minutes=i.stay_minutes) > now
+        ),
+        key=lambda i: i.start_at,
+    )
     found = []
     for table in device.tables.values():
         visit = sitting.get(table.id)
@@ -59,6 +69,14 @@ def tiles(session: Session, device: Device, items: list[ReservationItem], now: d
         minutes = int((now - visit.seated_at).total_seconds() // 60) if visit else 0
         found.append(Tile(table, visit, state, reason, minutes, following))
     return found
+
+
+def seated_reservations(session: Session, device: Device) -> set[uuid.UUID]:
+    """Reservations that have a visit here, whatever was fetched: the list shows own visits over it."""
+    statement = select(Visit.reservation_id).where(
+        Visit.store_id == device.store_id, Visit.status != "cancelled", Visit.reservation_id.is_not(None)
+    )
+    return {found for found in session.scalars(statement) if found is not None}
 
 
 @dataclass(frozen=True)
@@ -85,7 +103,7 @@ def reservation_rows(session: Session, device: Device, items: list[ReservationIt
             Visit.status.in_(("seated", "paid", "left")),
         )
     ).all()
-    mine = {v.reservation_id for v in visits if v.reservation_id}
+    mine = seated_reservations(session, device)
     waiting, done = [], []
     for item in items:
         if item.id in mine:

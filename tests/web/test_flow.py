@@ -380,3 +380,15 @@ def test_bad_party_size_is_answered_at_the_field(world: World, bad: str) -> None
     assert answer.status_code == 422  # type: ignore[attr-defined]
     assert "人数" in answer.text  # type: ignore[attr-defined]
     assert world.one("SELECT count(*) FROM pos.visit") == 0
+
+
+def test_C3_a_seated_party_is_no_longer_announced_at_its_reserved_table(world: World, booked: Booked) -> None:
+    reservation = booked("移った客", seat="A2")
+    booked("過ぎたブロック", minutes=-120, seat="A6", kind="block", stay=30)
+    pos = world.register()
+    table = world.table("A3")
+    seat(pos, table, reservation, time=shown_time(world, pos, reservation, table))
+    page = pos.get("/register/tables").text
+    assert page.count("移った客") == 1
+    tile = page.split(f'id="tile-{world.table("A6")}"')[1].split("</a>")[0]
+    assert "次 " not in tile
