@@ -15,6 +15,7 @@ import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
 
 from portal.demo import PASSWORD
 
@@ -74,11 +75,24 @@ def person(browser: Browser, *, width: int = 1440, height: int = 900, touch: boo
     )
 
 
+def shoot(page: Page, path: Path) -> None:
+    """Headless Chromium sometimes cannot capture a page that another one covered a moment ago: ask again."""
+    for attempt in range(5):
+        page.bring_to_front()
+        try:
+            page.screenshot(path=path)
+        except PlaywrightError:
+            if attempt == 4:
+                raise
+            page.wait_for_timeout(500)
+        else:
+            return
+
+
 def look(page: Page, name: str) -> None:
     """A screenshot, and no accessibility violation on what is seen."""
     SHOTS.mkdir(parents=True, exist_ok=True)
-    page.bring_to_front()
-    page.screenshot(path=SHOTS / f"{name}.png")
+    shoot(page, SHOTS / f"{name}.png")
     found = Axe().run(page)
     if found.violations_count:
         VIOLATIONS.append(f"{name}: {found.generate_report()}")

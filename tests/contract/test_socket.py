@@ -1,0 +1,121 @@
+"""The ledger as a second real process on a socket: slow, dead, and back again."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from portal.link.client import LedgerClient, LedgerProblemError
+from portal.worker import sweep
+from tests.conftest import World
+
+pytestmark = pytest.mark.slow
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def start(world: World, port: int) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "portal.cli", "serve", "--only", "ledger"],
+        env=os.environ | {
+            "PORT": str(port), "DATABASE_URL": world.settings.database_url or "", "SECRET_KEY": "x" * 40,
+            "LEDGER_DATABASE_URL": world.settings.ledger_database_url or "", "TOKEN_KEY": world.settings.token_key,
+        },
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            httpx.get(f"http://127.0.0.1:{port}/login", timeout=1)
+            break
+        except httpx.HTTPError:
+            time.sleep(0.1)
+    return process
+
+
+@pytest.fixture
+def port(world: World) -> int:
+    """Points the portal at a socket instead of the ledger in its own process."""
+    number = free_port()
+    parts = world.app.extensions["deliverer"]
+    networked = LedgerClient(f"http://127.0.0.1:{number}")
+    object.__setattr__(parts, "client", networked)
+    return number
+
+
+def seat(world: World, pos: object, table: str) -> float:
+    began = time.monotonic()
+    answer = pos.post(  # type: ignore[attr-defined]
+        f"/register/seat/{world.table(table)}",
+        op_id=str(uuid.uuid4()),
+        party_size="2",
+        stay="60",
+        memo="",
+        then="",
+    )
+    assert answer.status_code == 303
+    return time.monotonic() - began
+
+
+def test_D1_D2_a_real_ledger_dies_under_way_and_all_is_there_once(world: World, port: int) -> None:
+    process = start(world, port)
+    pos = world.register()
+    seat(world, pos, "A1")
+    assert world.one("SELECT count(*) FROM ledger.reservation WHERE kind = 'walk_in'") == 1
+    process.kill()
+    process.wait()
+    seat(world, pos, "A2")
+    assert "予期せぬエラーが発生しました。" in pos.get("/register/tables").text
+    process = start(world, port)
+    world.clock.offset += timedelta(seconds=20)
+    sweep(world.app)
+    process.terminate()
+    process.wait(20)
+    assert world.one("SELECT count(*) FROM ledger.reservation WHERE kind = 'walk_in'") == 2
+
+
+def test_D1_a_ledger_that_never_answers_costs_the_person_seconds_not_the_seat(
+    world: World, port: int
+) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", port))
+        silent.listen(50)
+        pos = world.register()
+        # The wait is cut at about 2 s; the bound is wide, because machines are noisy.
+        assert seat(world, pos, "A1") < 6
+        assert "予期せぬエラーが発生しました。" in pos.get("/register/tables").text
+        assert "前回取得した予約" in pos.get("/register/reservations").text
+
+
+def test_a_revoked_token_and_a_foreign_version_are_told_apart(world: World, port: int) -> None:
+    process = start(world, port)
+    try:
+        client = LedgerClient(f"http://127.0.0.1:{port}")
+        with pytest.raises(LedgerProblemError) as refused:
+            client.signals(None, "unknown")
+        assert (refused.value.status, refused.value.code) == (401, "UNAUTHORIZED")
+        client.close()
+        base = f"http://127.0.0.1:{port}/api/v1"
+        assert (
+            httpx.get(base + "/signals", headers={"X-Contract-Version": "9.0"}).json()["code"]
+            == "VERSION_UNSUPPORTED"
+        )
+        for body in (b"", b"[]", b"{", b'{"link_id": 1}', b"\xff\x00"):
+            answer = httpx.post(base + "/link", content=body)
+            assert (answer.status_code, answer.json()["code"]) == (422, "INVALID_REQUEST")
+    finally:
+        process.terminate()
+        process.wait(20)
