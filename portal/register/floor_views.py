@@ -51,7 +51,7 @@ def device(*, ready: bool = True) -> Device:
         state = "down" if lane is not None and lane.failing_since else "linked"
     found = Device(
         id=terminal.id, company_id=terminal.company_id, store_id=store.id, store_name=store.name, name=terminal.name,
-        kind=terminal.kind, training=terminal.training, business_date=day,
+        kind=terminal.kind, training=terminal.training, business_date=day, day_boundary=store.day_boundary_minutes,
         is_open=terminals.is_open(session, terminal, day), synced_at=terminal.master_synced_at,
         fetched_at=terminal.feed_fetched_at, link_id=link_id, link_state=state,
         default_stay=master.get("default_stay_minutes", store.default_stay_minutes),

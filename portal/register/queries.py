@@ -60,7 +60,8 @@ def tiles(session: Session, device: Device, items: list[ReservationItem], now: d
             (
                 i
                 for i in coming
-                if table.id in i.table_ids and business_date(i.start_at) == device.business_date
+                if table.id in i.table_ids
+                and business_date(i.start_at, device.day_boundary) == device.business_date
             ),
             None,
         )
@@ -108,7 +109,7 @@ def reservation_rows(session: Session, device: Device, items: list[ReservationIt
     for item in items:
         if item.id in mine:
             continue
-        day = business_date(item.start_at)
+        day = business_date(item.start_at, device.day_boundary)
         tables = "、".join(item.seat_names) or "なし"
         name = "ブロック" if item.kind == "block" else item.guest_name
         today = day == device.business_date

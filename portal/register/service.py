@@ -42,6 +42,7 @@ class Device:
     kind: str
     training: bool
     business_date: date
+    day_boundary: int
     is_open: bool
     synced_at: datetime | None
     fetched_at: datetime | None

@@ -198,7 +198,7 @@ def seat(table_id: uuid.UUID) -> BaseResponse:
         if item is not None:
             local = item.start_at.astimezone(TOKYO)
             if minutes % 1440 != local.hour * 60 + local.minute:
-                start = nearest_moment(found.business_date, minutes)
+                start = nearest_moment(found.business_date, minutes, found.day_boundary)
             if stay != item.stay_minutes and start is None:
                 start = item.start_at
         wish = service.Seating(table_id, item, party, start, stay, memo)
