@@ -24,7 +24,9 @@ from portal.link.client import LedgerClient, TokenBox
 from portal.link.delivery import Deliverer
 from portal.operations.views import blueprint as operations
 from portal.register.floor_views import blueprint as floor
+from portal.register.operation_views import blueprint as operate
 from portal.register.views import blueprint as register
+from portal.register.waiting_views import blueprint as waiting
 from portal.settings import Settings
 from portal.tables.views import blueprint as tables
 from portal.terminals.views import blueprint as terminals
@@ -111,7 +113,7 @@ def create_app(
     init_web(app)
     manager = LoginManager(app)
     manager.session_protection = "basic"
-    for blueprint in (home, identity, operations, tables, terminals, register, floor):
+    for blueprint in (home, identity, operations, tables, terminals, register, floor, operate, waiting):
         app.register_blueprint(blueprint)
     clock = clock or SystemClock()
     if transport is None and settings.ledger_url is None:

@@ -58,7 +58,7 @@ def ensure_database(admin_url: str, name: str) -> None:
         engine.dispose()
 
 
-def upgrade(owner_url: str) -> None:
+def upgrade(owner_url: str, revision: str = "head") -> None:
     """Bring the schema to the newest version; of two that start together one waits."""
     engine = create_engine(owner_url)
     try:
@@ -67,7 +67,7 @@ def upgrade(owner_url: str) -> None:
             connection.commit()
             config = _config()
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
             connection.commit()
             connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": LOCK})
             connection.commit()

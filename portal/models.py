@@ -7,6 +7,7 @@ from portal.link import models as link
 from portal.operations import models as operations
 from portal.payment_types import models as payment_types
 from portal.stores import models as stores
+from portal.tables import floor_models as floor
 from portal.tables import models as tables
 from portal.terminals import models as terminals
 from portal.visits import models as visits
@@ -14,6 +15,7 @@ from portal.visits import models as visits
 __all__ = [
     "audit",
     "checkout",
+    "floor",
     "identity",
     "link",
     "operations",

@@ -210,7 +210,7 @@ class Browser:
 
 @pytest.fixture
 def world(settings: Settings, clock: MovingClock) -> Iterator[World]:
-    ledger = create_ledger_app(settings)
+    ledger = create_ledger_app(settings, clock=clock)
     network = Network(ledger)
     app = create_app(settings, transport=network, clock=clock)
     engine = create_engine(settings.owner_database_url or "")

@@ -120,7 +120,7 @@ def pay_cash(
             visit.status = "paid"
         else:
             visit.status, visit.ended_at = "left", now
-            release_tables(s, visit.id, now)
+            release_tables(s, visit, now)
         bump(s, visit, now, terminal_id=device.id, staff_id=actor.id)
         record(s, company_id=visit.company_id, store_id=visit.store_id, at=now, action="slip_paid",
                target=visit.slip_number, actor_id=actor.id, actor_label=actor.name,
@@ -142,7 +142,7 @@ def reset_table(
                 "このテーブルはすでに解除されています。", "テーブル一覧で状態をご確認ください。"
             )
         visit.status, visit.ended_at = "left", now
-        release_tables(s, visit.id, now)
+        release_tables(s, visit, now)
         bump(s, visit, now, terminal_id=device.id, staff_id=actor.id)
         return {}
 

@@ -9,7 +9,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as BaseResponse
 
 from portal.database import bind_company, engine_options
-from portal.kernel.clock import SystemClock
+from portal.kernel.clock import Clock, SystemClock
 from portal.ledger.accounts.service import user_of
 from portal.ledger.accounts.views import COOKIE
 from portal.ledger.accounts.views import blueprint as accounts
@@ -18,12 +18,11 @@ from portal.ledger.database import ledger_db
 from portal.ledger.reservations.views import blueprint as reservations
 from portal.ledger.seats.views import blueprint as seats
 from portal.settings import Settings
+from portal.web.clock import AppClock
 from portal.web.context import init_web
 
-clock = SystemClock()
 
-
-def create_ledger_app(settings: Settings) -> Flask:
+def create_ledger_app(settings: Settings, *, clock: Clock | None = None) -> Flask:
     """The ledger's WSGI application; needs LEDGER_DATABASE_URL in the settings."""
     app = Flask("portal.ledger", template_folder="../templates", static_folder="../static")
     app.config.update(
@@ -36,6 +35,7 @@ def create_ledger_app(settings: Settings) -> Flask:
         MAX_CONTENT_LENGTH=2 * 1024 * 1024,
         WTF_CSRF_TIME_LIMIT=None,
     )
+    app.extensions["clock"] = clock or SystemClock()
     ledger_db.init_app(app)
     init_web(app)
     for blueprint in (accounts, seats, reservations, api):
@@ -54,7 +54,7 @@ def create_ledger_app(settings: Settings) -> Flask:
         needs = view.permission
         if needs == "token":
             return None
-        g.ledger_user = user_of(ledger_db.session(), request.cookies.get(COOKIE, ""), clock.now())
+        g.ledger_user = user_of(ledger_db.session(), request.cookies.get(COOKIE, ""), AppClock().now())
         if needs == "ledger" and g.ledger_user is None:
             where = url_for("ledger_accounts.login")
             if request.headers.get("HX-Request"):

@@ -220,6 +220,7 @@ class Reservation(LedgerBase):
     visit_id: Mapped[uuid.UUID | None]
     before_visit: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     revision: Mapped[int] = mapped_column(default=1, server_default="1")
+    last_request_id: Mapped[uuid.UUID | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
@@ -266,6 +267,7 @@ class VisitRecord(LedgerBase):
     tables_revision: Mapped[int] = mapped_column(default=0, server_default="0")
     party_revision: Mapped[int] = mapped_column(default=0, server_default="0")
     times_revision: Mapped[int] = mapped_column(default=0, server_default="0")
+    stay_revision: Mapped[int] = mapped_column(default=0, server_default="0")
     received_at: Mapped[datetime]
 
 

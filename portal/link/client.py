@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import datetime
 from typing import TypeVar
 
@@ -148,3 +149,20 @@ class LedgerClient:
         return self._read(
             wire.TicketAnswer, self._call("POST", "/tickets", session=session, token=token, body=body)
         )
+
+    def change_reservation(
+        self, session: Session | None, token: str, row_id: uuid.UUID, change: wire.ReservationChange
+    ) -> wire.ReservationItem:
+        """P9 before seating: done only when the ledger says so."""
+        path = f"/reservations/{row_id}/change"
+        answer = self._call("POST", path, session=session, token=token, body=change, seconds=2.5)
+        return self._read(wire.ReservationItem, answer)
+
+    def put_block(
+        self, session: Session | None, token: str, block_id: uuid.UUID, block: wire.BlockRequest
+    ) -> wire.ReservationItem:
+        """O14: the POS's block as a block of the ledger."""
+        answer = self._call(
+            "PUT", f"/blocks/{block_id}", session=session, token=token, body=block, seconds=2.5
+        )
+        return self._read(wire.ReservationItem, answer)

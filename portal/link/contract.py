@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
-CONTRACT_VERSION = "1.0"
+CONTRACT_VERSION = "1.1"
 VERSION_HEADER = "X-Contract-Version"
 MAX_STATES = 100
 MAX_TABLES = 2000
@@ -31,6 +31,9 @@ Code = Literal[
     "TABLE_LIST_OUTDATED",
     "NOT_FOUND",
     "RATE_LIMITED",
+    "REVISION_CONFLICT",  # 409: the reservation is no longer what the person saw (P9)
+    "RESERVATION_NOT_WAITING",  # 409: it is seated, has left, or was cancelled
+    "SEAT_NOT_MAPPED",  # 422: a change asks for a table without a seat
     "INTERNAL",
 ]
 # Why one state of a batch was refused. The rest of the batch is not touched by it.
@@ -41,6 +44,7 @@ RefusalCode = Literal[
     "RESERVATION_NOT_FOUND",
     "RESERVATION_CANCELLED",
     "RESERVATION_TAKEN",
+    "MERGE_TARGET_MISSING",  # the source of a merge stays until its target is accepted (O1)
 ]
 
 
@@ -115,9 +119,10 @@ class VisitState(Wire):
     """The whole state of a visit at one revision.
 
     ``status``: ``seated`` (also while a paid table waits for 解除, O7), ``left``, ``withdrawn`` (来店取消,
-    merged
-    into another, or gone to a waiting table: the ledger shows nothing of it).
-    ``tables_revision`` etc. say at which revision the POS last changed that group; 0 = never.
+    merged into another, or gone to a waiting table: the ledger shows nothing of it).
+    ``tables_revision`` etc. say at which revision the POS last changed that group; 0 = never. ``times_revision``
+    is the start's; ``stay_revision`` the length's (since 1.1; without it the start's counts for both).
+    ``merged_into`` names a visit that the ledger hears of as well: the row vanishes once that one is accepted.
     """
 
     visit_id: uuid.UUID
@@ -135,6 +140,7 @@ class VisitState(Wire):
     tables_revision: Annotated[int, Field(ge=0)]
     party_revision: Annotated[int, Field(ge=0)]
     times_revision: Annotated[int, Field(ge=0)]
+    stay_revision: Annotated[int, Field(ge=0)] | None = None
     merged_into: uuid.UUID | None = None
 
 
@@ -250,3 +256,25 @@ class TicketAnswer(Wire):
 
     path: str
     expires_in: int
+
+
+class ReservationChange(Wire):
+    """A change of a waiting reservation, asked for on the revision that the person saw (P9, P5; since 1.1).
+
+    Answered at once or not done. What is None stays. The same ``request_id`` again gets the first answer.
+    """
+
+    request_id: uuid.UUID
+    revision: int
+    start_at: Moment | None = None
+    stay_minutes: Annotated[int, Field(ge=15, le=1440)] | None = None
+    party_size: Annotated[int, Field(ge=1, le=999)] | None = None
+    table_ids: Annotated[list[uuid.UUID], Field(max_length=50)] | None = None
+
+
+class BlockRequest(Wire):
+    """A block of the POS that the ledger shows as well, where the store wants it (O14; since 1.1)."""
+
+    table_id: uuid.UUID
+    start_at: Moment
+    end_at: Moment

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -20,7 +22,7 @@ from portal.link.client import LedgerClient, LedgerProblemError, LedgerUnavailab
 from portal.link.contract import MAX_STATES, VisitBatch, VisitBatchAnswer, VisitResult, VisitState
 from portal.link.models import DeliveryLane
 from portal.operations.models import ReservationLink
-from portal.visits.domain import REFUSAL_MESSAGES, wire_state
+from portal.visits.domain import REFUSAL_MESSAGES, delivery_state, wire_state
 from portal.visits.models import Notice, Visit
 from portal.visits.service import tables_of
 
@@ -29,6 +31,11 @@ RECHECK = timedelta(seconds=10)
 MOST_BACKOFF = timedelta(seconds=15)
 RESEND = timedelta(days=3)
 Outcome = Literal["done", "busy", "failed", "idle"]
+
+
+def _sleep(seconds: float) -> bool:
+    time.sleep(seconds)
+    return True
 
 
 @dataclass(frozen=True)
@@ -48,14 +55,19 @@ class Deliverer:
     client: LedgerClient
     tokens: TokenBox
     clock: Clock
+    wait: Callable[[float], bool] = _sleep
 
-    def deliver_once(self, session: Session, link_id: uuid.UUID, *, seconds: float = 10.0) -> Outcome:
+    def deliver_once(
+        self, session: Session, link_id: uuid.UUID, *, seconds: float = 10.0, budget: float | None = None
+    ) -> Outcome:
         """Send all that the store owes, up to 100 states a request, until nothing is owed or it fails.
 
+        ``seconds`` bounds each request; ``budget`` the whole, for the person who waits: the rest is a worker's.
         The session must be scoped to the company and outside a transaction. ``busy``: another holds the lease.
         """
         lease = new_id()
         now = self.clock.now()
+        until = None if budget is None else now + timedelta(seconds=budget)
         link = run_write(session, partial(self._take_lease, link_id=link_id, lease=lease, now=now))
         if link is None:
             return "busy"
@@ -74,6 +86,8 @@ class Deliverer:
                 outcome = "done"
                 if not held:
                     return outcome
+                if until is not None and self.clock.now() >= until:
+                    break
         except LedgerUnavailableError as error:
             reason = str(error)
             run_write(session, lambda s: self._failed(s, link.id, lease, reason))
@@ -118,7 +132,10 @@ class Deliverer:
             tables = tables_of(session, visit.id)
             normal = [table.id for table in tables if table.kind == "normal"]
             visit.attempted_revision = visit.revision
-            states.append(wire_state(visit, list(normal), bool(tables) and not normal))
+            target = session.get(Visit, visit.merged_into_id) if visit.merged_into_id else None
+            told = target is not None and target.link_id == link.id and delivery_state(target) != "not_linked"
+            merged_into = target.id if target is not None and told else None
+            states.append(wire_state(visit, list(normal), bool(tables) and not normal, merged_into))
         return states
 
     def _settle(
@@ -134,10 +151,9 @@ class Deliverer:
                 raise LedgerUnavailableError("an answer without a result for each state")
             visit = session.get_one(Visit, state.visit_id, with_for_update=True, populate_existing=True)
             if visit.answered_revision < state.revision <= visit.revision:
-                self._keep(session, visit, result, now)
-        if lane.epoch is not None and lane.epoch != answer.epoch:
-            _send_again(session, link.id, now)
-        lane.epoch, lane.ledger_version = answer.epoch, answer.version
+                self._keep(session, visit, result, answer.version, now)
+        notice_epoch(session, lane, answer.epoch, now)
+        lane.ledger_version = answer.version
         lane.failures, lane.failing_since, lane.last_error, lane.last_ok_at = 0, None, None, now
         lane.next_try_at = now
         if lane.lease_token != lease:
@@ -145,16 +161,17 @@ class Deliverer:
         lane.lease_until = now + LEASE
         return True
 
-    def _keep(self, session: Session, visit: Visit, result: VisitResult, now: datetime) -> None:
+    def _keep(self, session: Session, visit: Visit, result: VisitResult, version: int, now: datetime) -> None:
         again = visit.answer_outcome == "refused" and visit.answer_code == result.code
         visit.answered_revision = result.revision
         visit.answer_outcome, visit.answer_code, visit.answered_at = result.outcome, result.code, now
-        visit.not_before = result.not_before
+        visit.not_before, visit.answered_version = result.not_before, version
         if result.outcome == "refused":
             visit.refused_since = visit.refused_since or now
             if not again or visit.warned_revision < visit.tables_revision:
                 message = REFUSAL_MESSAGES.get(result.code or "", "M5")
-                add_notice(session, visit, message, {"code": result.code}, now)
+                if message:
+                    add_notice(session, visit, message, {"code": result.code}, now)
             visit.warned_revision = visit.revision
             return
         visit.refused_since = None
@@ -168,7 +185,7 @@ class Deliverer:
     def _recheck(self, session: Session, link: Link, seconds: float) -> None:
         """Refused states are asked about again once the ledger has changed, or their time has come (D2)."""
 
-        def due(s: Session) -> tuple[bool, int | None]:
+        def due(s: Session) -> bool:
             lane = s.get_one(DeliveryLane, link.id)
             refused = s.scalar(
                 select(Visit.id).where(
@@ -177,25 +194,29 @@ class Deliverer:
             )
             now = self.clock.now()
             if refused is None or lane.recheck_at > now:
-                return False, None
+                return False
             lane.recheck_at = now + RECHECK
-            return True, lane.ledger_version
+            return True
 
-        asked, known = run_write(session, due)
-        if not asked:
+        if not run_write(session, due):
             return
         signals = self.client.signals(session, link.token, seconds=seconds)
         now = self.clock.now()
 
         def reopen(s: Session) -> None:
+            # Not the lane's version but the one each was refused at: batches sent since may have moved on.
+            lane = s.get_one(DeliveryLane, link.id, with_for_update=True)
+            notice_epoch(s, lane, signals.epoch, now)
             statement = update(Visit).where(
                 Visit.link_id == link.id, Visit.answer_outcome == "refused", Visit.dropped_at.is_(None),
                 Visit.answered_revision == Visit.revision,
+                or_(
+                    Visit.answered_version.is_(None), Visit.answered_version != signals.version,
+                    Visit.not_before <= now,
+                ),
             )  # fmt: skip
-            if signals.version == known:
-                statement = statement.where(Visit.not_before <= now)
             s.execute(statement.values(answered_revision=Visit.revision - 1))
-            s.get_one(DeliveryLane, link.id).ledger_version = signals.version
+            lane.ledger_version = signals.version
 
         run_write(session, reopen)
 
@@ -223,7 +244,16 @@ class Deliverer:
         session.rollback()
         if link_id is None or not owed:
             return
-        self.deliver_once(session, link_id, seconds=seconds)
+        until = self.clock.now() + timedelta(seconds=seconds)
+        while self.deliver_once(session, link_id, seconds=seconds, budget=seconds) == "busy":
+            # A worker is at it: what it sends now may well be ours.
+            if self.clock.now() >= until or not self.wait(0.05):
+                break
+            visit = session.get_one(Visit, visit_id)
+            answered = visit.answered_revision >= visit.revision
+            session.rollback()
+            if answered:
+                return
 
         def tell(s: Session) -> None:
             late = s.get_one(Visit, visit_id, with_for_update=True, populate_existing=True)
@@ -249,13 +279,17 @@ def add_notice(
     )  # fmt: skip
 
 
-def _send_again(session: Session, link_id: uuid.UUID, now: datetime) -> None:
-    """The ledger was restored: what it was told lately may be gone, so it is told again."""
-    session.execute(
-        update(Visit)
-        .where(Visit.link_id == link_id, Visit.attempted_revision > 0, Visit.changed_at > now - RESEND)
-        .values(answered_revision=0)
-    )
+def notice_epoch(session: Session, lane: DeliveryLane, epoch: str, now: datetime) -> None:
+    """Another epoch: the ledger was restored, what it was told lately may be gone, so it is told again."""
+    if lane.epoch is not None and lane.epoch != epoch:
+        session.execute(
+            update(Visit)
+            .where(
+                Visit.link_id == lane.link_id, Visit.attempted_revision > 0, Visit.changed_at > now - RESEND
+            )
+            .values(answered_revision=0)
+        )
+    lane.epoch = epoch
 
 
 def open_lane(session: Session, link: ReservationLink, epoch: str, version: int, now: datetime) -> None:

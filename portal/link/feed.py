@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import uuid
+from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from portal.database import run_write
 from portal.kernel.business_day import business_date, day_start
 from portal.link.client import LedgerProblemError, LedgerUnavailableError
 from portal.link.contract import ReservationItem
-from portal.link.delivery import Deliverer, Link
-from portal.link.models import FeedSnapshot
+from portal.link.delivery import Deliverer, Link, notice_epoch
+from portal.link.models import DeliveryLane, FeedSnapshot
 from portal.operations.models import ReservationLink
 from portal.stores.models import Store
 from portal.terminals.models import Terminal
+
+KEPT = timedelta(hours=1)
 
 
 def fetch(session: Session, deliverer: Deliverer, terminal: Terminal, *, seconds: float = 2.5) -> bool:
@@ -61,11 +64,27 @@ def fetch(session: Session, deliverer: Deliverer, terminal: Terminal, *, seconds
             s.add(snapshot)
             s.flush()
             snapshot_id = snapshot.id
+            lane = s.get(DeliveryLane, known.id, with_for_update=True)
+            if lane is not None:
+                notice_epoch(s, lane, window.epoch, now)
+            prune(s, known.id, now)
         row = s.get_one(Terminal, terminal_id)
         row.feed_snapshot_id, row.feed_fetched_at = snapshot_id, now
 
     run_write(session, keep)
     return True
+
+
+def prune(session: Session, link_id: uuid.UUID, now: datetime) -> None:
+    """Forget snapshots of former days that no terminal shows any more: they hold guests' names."""
+    shown = select(Terminal.feed_snapshot_id).where(Terminal.feed_snapshot_id.is_not(None))
+    session.execute(
+        delete(FeedSnapshot).where(
+            FeedSnapshot.link_id == link_id,
+            FeedSnapshot.fetched_at < now - KEPT,
+            FeedSnapshot.id.not_in(shown),
+        )
+    )
 
 
 def items_of(session: Session, terminal: Terminal) -> list[ReservationItem]:

@@ -33,7 +33,7 @@ def ensure_seatable(table: MasterTable, item: ReservationItem | None) -> None:
 
 
 def last_fetched_overlap(
-    items: list[ReservationItem], table_id: uuid.UUID, start: datetime, stay: int, own: uuid.UUID | None
+    items: list[ReservationItem], held: set[uuid.UUID], start: datetime, stay: int, own: uuid.UUID | None
 ) -> tuple[datetime, str] | None:
     """The first reservation or block, of those last fetched, that the party overlaps at its table (P4)."""
     end = start + timedelta(minutes=stay)
@@ -41,7 +41,7 @@ def last_fetched_overlap(
         item
         for item in items
         if item.id != own
-        and table_id in item.table_ids
+        and held & set(item.table_ids)
         and item.status in ("before", "seated")
         and item.start_at < end
         and item.start_at + timedelta(minutes=item.stay_minutes) > start
@@ -50,3 +50,20 @@ def last_fetched_overlap(
         return None
     first = min(hits, key=lambda item: item.start_at)
     return first.start_at, (first.seat_names or [""])[0]
+
+
+def ensure_movable(table: MasterTable, kind: str) -> None:
+    """Raises UserError for a reservation to a waiting table (O2)."""
+    if kind == "reservation" and table.kind == "waiting":
+        raise UserError("予約のお客様は待機テーブルに移動できません。", "通常のテーブルを選択してください。")
+
+
+def ensure_mergeable(source_kind: str, target_kind: str) -> None:
+    """Raises UserError for two reservations, and for a reservation as the source (O1)."""
+    if source_kind == "reservation" and target_kind == "reservation":
+        raise UserError("予約同士のテーブル統合はできません。", "ウォークインのテーブルを選択してください。")
+    if source_kind == "reservation":
+        raise UserError(
+            "統合元が予約テーブルの場合、テーブル統合はできません。",
+            "予約テーブルを統合先にして、もう一度操作してください。",
+        )

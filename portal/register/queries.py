@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session
 from portal.kernel.business_day import TOKYO, business_date
 from portal.link.contract import ReservationItem
 from portal.register.domain import MasterTable
+from portal.register.operation_queries import Floor, floor
 from portal.register.service import Device
 from portal.visits.domain import MESSAGES, REFUSAL_REASONS, REMEDIES, delivery_state
-from portal.visits.models import Notice, Occupancy, Visit
+from portal.visits.models import Notice, Visit
 from portal.visits.service import tables_of
 
 
@@ -28,20 +29,28 @@ class Tile:
     reason: str
     minutes: int
     upcoming: ReservationItem | None
+    blocked: bool
+    group: int | None
+    overstay: int
+    collides: bool
+    free_tables: list[str]
+
+
+SOON = timedelta(minutes=15)
+
+
+def collision(visit: Visit, following: ReservationItem | None, now: datetime) -> bool:
+    """C7: from 15 minutes before the table's next reservation that the party will still sit at."""
+    if following is None or now < following.start_at - SOON:
+        return False
+    end = max(now, visit.start_at + timedelta(minutes=visit.stay_minutes))
+    return end > following.start_at or now >= following.start_at
 
 
 def tiles(session: Session, device: Device, items: list[ReservationItem], now: datetime) -> list[Tile]:
     """Every table of the terminal's master with its party, and the next reservation last fetched."""
-    rows = session.execute(
-        select(Occupancy.table_id, Visit)
-        .join(Visit, Visit.id == Occupancy.visit_id)
-        .where(
-            Occupancy.store_id == device.store_id,
-            Occupancy.training == device.training,
-            Occupancy.released_at.is_(None),
-        )
-    )
-    sitting: dict[uuid.UUID, Visit] = dict(rows.all())
+    standing = floor(session, device)
+    sitting = standing.sitting
     mine = seated_reservations(session, device)
     coming = sorted(
         (
@@ -68,8 +77,42 @@ def tiles(session: Session, device: Device, items: list[ReservationItem], now: d
         state = delivery_state(visit) if visit else ""
         reason = REFUSAL_REASONS.get(visit.answer_code or "", "") if visit and state == "refused" else ""
         minutes = int((now - visit.seated_at).total_seconds() // 60) if visit else 0
-        found.append(Tile(table, visit, state, reason, minutes, following))
+        over = 0
+        if visit and visit.status == "seated":
+            over = max(0, int((now - visit.start_at).total_seconds() // 60) - visit.stay_minutes)
+        collides = visit is not None and collision(visit, following, now)
+        group = standing.groups.get(table.id)
+        found.append(
+            Tile(table, visit, state, reason, minutes, following, table.id in standing.blocked,
+                 group[1] if group else None, over, collides,
+                 _free_for(device, standing, coming, following) if collides and following else [])
+        )  # fmt: skip
     return found
+
+
+def _free_for(
+    device: Device, standing: Floor, coming: list[ReservationItem], item: ReservationItem
+) -> list[str]:
+    """Free tables of enough capacity for a party whose table is still taken, smallest first (C7)."""
+    end = item.start_at + timedelta(minutes=item.stay_minutes)
+    booked = {
+        table_id
+        for other in coming
+        if other.id != item.id
+        and other.start_at < end
+        and other.start_at + timedelta(minutes=other.stay_minutes) > item.start_at
+        for table_id in other.table_ids
+    }
+    free = [
+        table
+        for table in device.tables.values()
+        if table.kind == "normal"
+        and table.capacity >= item.party_size
+        and table.id not in standing.sitting
+        and table.id not in standing.blocked
+        and table.id not in booked
+    ]
+    return [table.name for table in sorted(free, key=lambda t: (t.capacity, t.name))[:3]]
 
 
 def seated_reservations(session: Session, device: Device) -> set[uuid.UUID]:

@@ -24,10 +24,11 @@ from portal.link.contract import ReservationItem
 from portal.link.delivery import add_notice
 from portal.operations.models import ReservationLink
 from portal.register.domain import MasterTable, ensure_seatable, last_fetched_overlap
+from portal.tables.floor_models import TableGroup, TableGroupMember
 from portal.tables.models import DiningTable
 from portal.terminals.models import Terminal
 from portal.visits.models import Occupancy, Operation, Visit
-from portal.visits.service import bump, release_tables, settle_new
+from portal.visits.service import bump, release_tables, settle_new, tables_of, take_tables
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,12 @@ def once(
 
 @dataclass(frozen=True)
 class Seating:
-    """What お客様情報入力 says. ``start_at`` is None where the time was not changed (P2)."""
+    """What お客様情報入力 says; several tables where the party takes them together (O8).
 
-    table_id: uuid.UUID
+    ``start_at`` is None where the time was not changed (P2).
+    """
+
+    table_ids: tuple[uuid.UUID, ...]
     item: ReservationItem | None
     party_size: int
     start_at: datetime | None
@@ -104,19 +108,16 @@ def seat(
     session: Session, device: Device, actor: Actor, op_id: uuid.UUID, wish: Seating, now: datetime
 ) -> uuid.UUID:
     """Seat a party; the id of its visit. Of two terminals one gets ConflictError with who and when (P8)."""
-    table = device.tables.get(wish.table_id)
-    if table is None:
+    if not wish.table_ids or any(table_id not in device.tables for table_id in wish.table_ids):
         raise NotFoundError
-    ensure_seatable(table, wish.item)
+    for table_id in wish.table_ids:
+        ensure_seatable(device.tables[table_id], wish.item)
     item = wish.item
 
     def work(s: Session) -> dict[str, Any]:
-        current = s.get(DiningTable, wish.table_id)
-        if current is None or current.deleted_at is not None:
-            raise UserError(
-                "このテーブルは削除されています。",
-                "設定からマスタ同期を行い、テーブル一覧を更新してください。",
-            )
+        ensure_alive(s, wish.table_ids)
+        if item is not None:
+            ensure_group_free(s, device, wish.table_ids, None)
         link = s.get(ReservationLink, device.link_id) if device.link_id and not device.training else None
         start = now if item is None else item.start_at
         visit = Visit(
@@ -129,17 +130,12 @@ def seat(
             stay_minutes=wish.stay_minutes, seated_at=now, status="seated", changed_at=now, created_at=now,
             party_revision=1 if item is None or item.party_size != wish.party_size else 0,
             times_revision=1 if item is None or wish.start_at is not None else 0,
+            stay_revision=1 if item is None or item.stay_minutes != wish.stay_minutes else 0,
             opened_terminal_id=device.id, last_terminal_id=device.id, opened_by=actor.id, last_changed_by=actor.id,
         )  # fmt: skip
         s.add(visit)
         s.flush()
-        s.add(
-            Occupancy(
-                company_id=device.company_id, store_id=device.store_id, visit_id=visit.id, table_id=wish.table_id,
-                training=device.training, taken_at=now,
-            )
-        )  # fmt: skip
-        s.flush()
+        take_tables(s, visit, wish.table_ids, now)
         settle_new(s, visit)
         return {"visit_id": str(visit.id)}
 
@@ -148,10 +144,7 @@ def seat(
     except IntegrityError as error:
         name = constraint_name(error)
         if name == "uq_occupancy_open":
-            raise ConflictError(
-                f"テーブル「{table.name}」は{_who_sits(session, wish.table_id, device.training)}使用中になりました。",
-                "別のテーブルを選択してください。",
-            ) from None
+            raise taken(session, device, wish.table_ids) from None
         if name == "uq_visit_reservation" and item is not None:
             raise ConflictError(
                 f"この予約は{_who_took(session, item.id)}配席済みになりました。",
@@ -169,15 +162,80 @@ def _who(session: Session, visit: Visit | None) -> str:
     return f"{hm(visit.seated_at)}に{staff.name if staff else ''}さん({terminal.name if terminal else ''})の操作で"
 
 
-def _who_sits(session: Session, table_id: uuid.UUID, training: bool) -> str:
-    statement = (
-        select(Visit)
-        .join(Occupancy, Occupancy.visit_id == Visit.id)
+def taken(session: Session, device: Device, table_ids: tuple[uuid.UUID, ...]) -> ConflictError:
+    """One of the tables was taken by somebody else: who and when (P8)."""
+    found: Any = session.execute(
+        select(Occupancy.table_id, Visit)
+        .outerjoin(Visit, Visit.id == Occupancy.visit_id)
         .where(
-            Occupancy.table_id == table_id, Occupancy.training == training, Occupancy.released_at.is_(None)
+            Occupancy.table_id.in_(table_ids),
+            Occupancy.training == device.training,
+            Occupancy.released_at.is_(None),
         )
+        .limit(1)
+    ).first()
+    table = device.tables[found[0] if found else table_ids[0]]
+    if found and found[1] is None:
+        return ConflictError(
+            f"テーブル「{table.name}」はブロック中です。",
+            "ブロックを解除するか、別のテーブルを選択してください。",
+        )
+    who = _who(session, found[1]) if found else ""
+    return ConflictError(
+        f"テーブル「{table.name}」は{who}使用中になりました。", "別のテーブルを選択してください。"
     )
-    return _who(session, session.scalar(statement))
+
+
+def ensure_alive(session: Session, table_ids: tuple[uuid.UUID, ...]) -> None:
+    """Raises UserError where a table of the terminal's master was deleted since (S1)."""
+    for table_id in table_ids:
+        current = session.get(DiningTable, table_id)
+        if current is None or current.deleted_at is not None:
+            raise UserError(
+                "このテーブルは削除されています。",
+                "設定からマスタ同期を行い、テーブル一覧を更新してください。",
+            )
+
+
+def ensure_group_free(
+    session: Session, device: Device, table_ids: tuple[uuid.UUID, ...], own: uuid.UUID | None
+) -> None:
+    """Raises UserError where a reservation would join a group that has one (O8). Locks the groups."""
+    groups = (
+        session.scalars(
+            select(TableGroup.id)
+            .join(TableGroupMember, TableGroupMember.group_id == TableGroup.id)
+            .where(
+                TableGroupMember.table_id.in_(table_ids),
+                TableGroupMember.training == device.training,
+                TableGroupMember.left_at.is_(None),
+            )
+            .with_for_update(of=TableGroup)
+        )
+        .unique()
+        .all()
+    )
+    if not groups:
+        return
+    other = session.scalar(
+        select(Visit.id)
+        .join(Occupancy, Occupancy.visit_id == Visit.id)
+        .join(TableGroupMember, TableGroupMember.table_id == Occupancy.table_id)
+        .where(
+            TableGroupMember.group_id.in_(groups),
+            TableGroupMember.left_at.is_(None),
+            Occupancy.released_at.is_(None),
+            Occupancy.training == device.training,
+            Visit.kind == "reservation",
+            Visit.id != own,
+        )
+        .limit(1)
+    )
+    if other is not None:
+        raise UserError(
+            "予約同士のテーブルグループはできません。",
+            "グループを解除するか、グループ以外のテーブルを選択してください。",
+        )
 
 
 def _who_took(session: Session, reservation_id: uuid.UUID) -> str:
@@ -186,7 +244,7 @@ def _who_took(session: Session, reservation_id: uuid.UUID) -> str:
 
 
 def warn_from_last_fetch(
-    session: Session, visit_id: uuid.UUID, table_id: uuid.UUID, items: list[ReservationItem], now: datetime
+    session: Session, visit_id: uuid.UUID, items: list[ReservationItem], now: datetime
 ) -> None:
     """Where the ledger did not answer in time: the check on the reservations last fetched (P4)."""
 
@@ -194,8 +252,10 @@ def warn_from_last_fetch(
         visit = s.get_one(Visit, visit_id)
         if visit.link_id is None or visit.answered_revision >= visit.revision:
             return
-        hit = last_fetched_overlap(items, table_id, visit.start_at, visit.stay_minutes, visit.reservation_id)
+        held = {table.id for table in tables_of(s, visit.id)}
+        hit = last_fetched_overlap(items, held, visit.start_at, visit.stay_minutes, visit.reservation_id)
         if hit is not None:
+            visit.overlaps = [{"start_at": hit[0].isoformat(), "seat_name": hit[1], "last_fetched": True}]
             add_notice(s, visit, "M3", {"time": hm(hit[0]), "seat": hit[1], "last_fetched": True}, now)
 
     run_write(session, work)
@@ -228,7 +288,7 @@ def cancel(
         if slip is not None:
             slip.status, slip.paid_at = "voided", now
         visit.status, visit.ended_at = "cancelled", now
-        release_tables(s, visit.id, now)
+        release_tables(s, visit, now)
         bump(s, visit, now, terminal_id=device.id, staff_id=actor.id)
         record(s, company_id=visit.company_id, store_id=visit.store_id, at=now, action="visit_cancelled",
                target=str(visit.id), actor_id=actor.id, actor_label=actor.name)  # fmt: skip

@@ -16,9 +16,11 @@ from portal.kernel.errors import NotFoundError, UserError
 from portal.kernel.ids import new_id, parse_id
 from portal.link import feed
 from portal.link.contract import ReservationItem
-from portal.register import queries, service
+from portal.register import operation_queries, queries, service
 from portal.register.floor_views import device, shared, terminal_row
 from portal.services import deliverer
+from portal.stores.models import Store
+from portal.visits import effects
 from portal.visits.domain import REFUSAL_REASONS, delivery_state
 from portal.visits.models import Notice, Occupancy, Visit
 from portal.visits.service import tables_of
@@ -28,21 +30,29 @@ from portal.web.forms import Reader
 blueprint = Blueprint("register", __name__, url_prefix="/register")
 
 
-def _items() -> list[ReservationItem]:
+def items() -> list[ReservationItem]:
     return feed.items_of(db.session(), terminal_row())
 
 
-def _item(reservation_id: uuid.UUID | None) -> ReservationItem | None:
+def tell_ledger(visit_id: uuid.UUID, last_fetched: list[ReservationItem] | None) -> None:
+    """The immediate try; where the ledger does not answer, the overlap check runs on what was last fetched."""
+    db.session.rollback()
+    deliverer().now_for(db.session(), visit_id)
+    if last_fetched is not None:
+        service.warn_from_last_fetch(db.session(), visit_id, last_fetched, deliverer().clock.now())
+
+
+def item_of(reservation_id: uuid.UUID | None) -> ReservationItem | None:
     """The reservation that the terminal has fetched; 404 for anything else."""
     if reservation_id is None:
         return None
-    item = next((i for i in _items() if i.id == reservation_id), None)
+    item = next((i for i in items() if i.id == reservation_id), None)
     if item is None:
         raise NotFoundError
     return item
 
 
-def _op_id() -> uuid.UUID:
+def op_id() -> uuid.UUID:
     found = parse_id(request.form.get("op_id"))
     if found is None:
         raise UserError(
@@ -72,8 +82,8 @@ def tables() -> Response:
     found = device()
     session = db.session()
     now = deliverer().clock.now()
-    tiles = queries.tiles(session, found, _items(), now)
-    waiting = sum(1 for row in queries.reservation_rows(session, found, _items()) if not row.seated)
+    tiles = queries.tiles(session, found, items(), now)
+    waiting = sum(1 for row in queries.reservation_rows(session, found, items()) if not row.seated)
     return render("register/tables.html", "grid", tiles=tiles, message=queries.open_message(session, found),
                   waiting=waiting, **shared())  # fmt: skip
 
@@ -93,7 +103,7 @@ def close_notice(notice_id: uuid.UUID) -> BaseResponse:
 
 def _list(status: int = 200) -> Response:
     found = device()
-    rows = queries.reservation_rows(db.session(), found, _items())
+    rows = queries.reservation_rows(db.session(), found, items())
     return render("register/reservations.html", "rows", rows=rows, status=status, **shared())
 
 
@@ -128,7 +138,7 @@ def refresh() -> BaseResponse:
 def reservation(reservation_id: uuid.UUID) -> Response:
     """詳細."""
     device()
-    return render("register/reservation.html", item=_item(reservation_id), **shared())
+    return render("register/reservation.html", item=item_of(reservation_id), **shared())
 
 
 def _free(found: service.Device) -> set[uuid.UUID]:
@@ -145,7 +155,7 @@ def _free(found: service.Device) -> set[uuid.UUID]:
 def choose_table() -> Response:
     """配席: only tables that can be seated are offered (P1, P6)."""
     found = device()
-    item = _item(parse_id(request.args.get("reservation")))
+    item = item_of(parse_id(request.args.get("reservation")))
     free = _free(found)
     offered = [
         t for t in found.tables.values() if t.id in free and not (item is not None and t.kind == "waiting")
@@ -160,6 +170,11 @@ def _seat_form(
     table = found.tables.get(table_id)
     if table is None:
         raise NotFoundError
+    free = _free(found)
+    others = [t for t in found.tables.values() if t.id in free and t.id != table_id and t.kind == table.kind]
+    chosen = {table_id} | ({i for i in item.table_ids if table_id in item.table_ids} if item else set())
+    if reader is not None:
+        chosen = {table_id} | {i for text in request.form.getlist("also") if (i := parse_id(text))}
     if reader is not None:
         values = {name: reader.raw(name) for name in ("party_size", "time", "stay", "memo", "op_id")}
     else:
@@ -169,7 +184,7 @@ def _seat_form(
             "stay": str(item.stay_minutes if item else found.default_stay), "op_id": str(new_id()),
             "memo": f"予約サイトポイント {item.site_points:,} ({item.site_name})" if item and item.site_points else "",
         }  # fmt: skip
-    return render("register/seat.html", table=table, item=item, values=values, errors=reader.errors if reader else {},
+    return render("register/seat.html", table=table, item=item, others=others, chosen=chosen, values=values, errors=reader.errors if reader else {},
                   status=status, **shared())  # fmt: skip
 
 
@@ -177,7 +192,7 @@ def _seat_form(
 @permission("register")
 def seat_form(table_id: uuid.UUID) -> Response:
     device()
-    return _seat_form(table_id, _item(parse_id(request.args.get("reservation"))))
+    return _seat_form(table_id, item_of(parse_id(request.args.get("reservation"))))
 
 
 @blueprint.post("/seat/<uuid:table_id>")
@@ -185,8 +200,8 @@ def seat_form(table_id: uuid.UUID) -> Response:
 def seat(table_id: uuid.UUID) -> BaseResponse:
     """お客様情報入力 → 「登録」 or 「配席のみ」 (P1–P4)."""
     found = device()
-    op_id = _op_id()
-    item = _item(parse_id(request.form.get("reservation")))
+    op = op_id()
+    item = item_of(parse_id(request.form.get("reservation")))
     reader = Reader(request.form)
     party = reader.number("party_size", "人数", 1, 999)
     minutes = reader.minutes("time", "予約時間") if item else 0
@@ -199,21 +214,17 @@ def seat(table_id: uuid.UUID) -> BaseResponse:
             local = item.start_at.astimezone(TOKYO)
             if minutes % 1440 != local.hour * 60 + local.minute:
                 start = nearest_moment(found.business_date, minutes, found.day_boundary)
-            if stay != item.stay_minutes and start is None:
-                start = item.start_at
-        wish = service.Seating(table_id, item, party, start, stay, memo)
+        also = [i for text in request.form.getlist("also") if (i := parse_id(text))]
+        wish = service.Seating((table_id, *also), item, party, start, stay, memo)
         try:
-            visit_id = service.seat(db.session(), found, g.actor, op_id, wish, deliverer().clock.now())
+            visit_id = service.seat(db.session(), found, g.actor, op, wish, deliverer().clock.now())
         except UserError as error:
             if error.status == 404:
                 raise
             status = error.status
             reader.add(error)
         else:
-            items = _items()
-            db.session.rollback()
-            deliverer().now_for(db.session(), visit_id)
-            service.warn_from_last_fetch(db.session(), visit_id, table_id, items, deliverer().clock.now())
+            tell_ledger(visit_id, items())
             if request.form.get("then") == "order":
                 return go(url_for("register.visit", visit_id=visit_id))
             return go(url_for("register.tables"))
@@ -233,14 +244,18 @@ def table(table_id: uuid.UUID) -> BaseResponse:
             Occupancy.table_id == table_id,
             Occupancy.training == found.training,
             Occupancy.released_at.is_(None),
+            Occupancy.visit_id.is_not(None),
         )
     )
     if sitting is not None:
         return go(url_for("register.visit", visit_id=sitting))
     coming = [
-        i for i in _items() if table_id in i.table_ids and i.status == "before" and i.kind == "reservation"
+        i for i in items() if table_id in i.table_ids and i.status == "before" and i.kind == "reservation"
     ]
-    return render("register/table.html", table=master, coming=coming, **shared())
+    blocked = table_id in operation_queries.floor(db.session(), found).blocked
+    sends = db.session().get_one(Store, found.store_id).send_blocks and found.link_id is not None
+    return render("register/table.html", table=master, coming=coming, blocked=blocked, new_op=new_id,
+                  block_effect=effects.BLOCK_SENT if sends and not found.training else effects.BLOCK, **shared())  # fmt: skip
 
 
 def _visit_page(visit_id: uuid.UUID, errors: dict[str, str] | None = None, status: int = 200) -> Response:
@@ -249,8 +264,14 @@ def _visit_page(visit_id: uuid.UUID, errors: dict[str, str] | None = None, statu
     visit = service.get_visit(session, found, visit_id)
     slip = checkout.open_slip(session, visit.id)
     lines = checkout.lines_of(session, slip)
+    tables = tables_of(session, visit.id)
+    groups = operation_queries.floor(session, found).groups
+    early = visit.answer_outcome == "refused" and visit.answer_code == "BEFORE_RESERVED_TIME"
     values: dict[str, Any] = {
-        "visit": visit, "tables": tables_of(session, visit.id), "slip": slip, "lines": lines,
+        "group": next((groups[t.id][1] for t in tables if t.id in groups), None),
+        "can_change_time": early and session.get_one(Store, found.store_id).offer_time_change,
+        "cancel_effect": effects.after_cancel(visit, waiting=all(t.kind == "waiting" for t in tables)),
+        "visit": visit, "tables": tables, "slip": slip, "lines": lines,
         "total": checkout.total(lines), "errors": errors or {}, "state": delivery_state(visit),
         "reason": REFUSAL_REASONS.get(visit.answer_code or "", ""), "new_op": new_id,
         "message": queries.open_message(session, found),
@@ -268,7 +289,7 @@ def visit(visit_id: uuid.UUID) -> Response:
 @permission("register")
 def order(visit_id: uuid.UUID) -> BaseResponse:
     found = device()
-    op_id = _op_id()
+    op = op_id()
     item_id = parse_id(request.form.get("item_id"))
     if item_id is None:
         raise NotFoundError
@@ -276,7 +297,7 @@ def order(visit_id: uuid.UUID) -> BaseResponse:
     quantity = reader.number("quantity", "数量", 1, 999, default=1)
     if reader.errors:
         return _visit_page(visit_id, reader.errors, 422)
-    checkout.order(db.session(), found, g.actor, op_id, visit_id, item_id, quantity, deliverer().clock.now())
+    checkout.order(db.session(), found, g.actor, op, visit_id, item_id, quantity, deliverer().clock.now())
     return go(url_for("register.visit", visit_id=visit_id))
 
 
@@ -285,7 +306,7 @@ def order(visit_id: uuid.UUID) -> BaseResponse:
 def cancel(visit_id: uuid.UUID) -> BaseResponse:
     """来店取消 (P7)."""
     found = device()
-    service.cancel(db.session(), found, g.actor, _op_id(), visit_id, deliverer().clock.now())
+    service.cancel(db.session(), found, g.actor, op_id(), visit_id, deliverer().clock.now())
     deliverer().now_for(db.session(), visit_id)
     flash("来店を取り消しました。", "success")
     return go(url_for("register.tables"))
@@ -317,7 +338,7 @@ def checkout_form(visit_id: uuid.UUID) -> BaseResponse:
 def pay(visit_id: uuid.UUID) -> BaseResponse:
     """会計 in cash (O11)."""
     found = device()
-    op_id = _op_id()
+    op = op_id()
     reader = Reader(request.form)
     tendered = reader.number("tendered", "お預かり金額", 0, 99_999_999)
     revision = reader.number("revision", "版", 0, 999_999_999, default=1)
@@ -325,7 +346,7 @@ def pay(visit_id: uuid.UUID) -> BaseResponse:
     if not reader.errors:
         try:
             now = deliverer().clock.now()
-            checkout.pay_cash(db.session(), found, g.actor, op_id, visit_id, revision, tendered, now)
+            checkout.pay_cash(db.session(), found, g.actor, op, visit_id, revision, tendered, now)
         except UserError as error:
             if error.status == 404:
                 raise
@@ -354,6 +375,6 @@ def paid(visit_id: uuid.UUID) -> Response:
 def reset(visit_id: uuid.UUID) -> BaseResponse:
     """テーブルリセットの解除 (O7)."""
     found = device()
-    checkout.reset_table(db.session(), found, g.actor, _op_id(), visit_id, deliverer().clock.now())
+    checkout.reset_table(db.session(), found, g.actor, op_id(), visit_id, deliverer().clock.now())
     deliverer().now_for(db.session(), visit_id)
     return go(url_for("register.tables"))

@@ -26,6 +26,8 @@ REFUSAL_MESSAGES = {
     "RESERVATION_NOT_FOUND": "M5",
     "RESERVATION_CANCELLED": "M5",
     "RESERVATION_TAKEN": "M5",
+    # The person was told of the target's own refusal; the source only waits for it.
+    "MERGE_TARGET_MISSING": "",
 }
 REFUSAL_REASONS = {
     "SEAT_NOT_MAPPED": "座席未マッピング",
@@ -34,6 +36,7 @@ REFUSAL_REASONS = {
     "RESERVATION_NOT_FOUND": "予約が見つかりません",
     "RESERVATION_CANCELLED": "予約はキャンセル済み",
     "RESERVATION_TAKEN": "予約は配席済み",
+    "MERGE_TARGET_MISSING": "統合先の連携待ち",
 }
 
 
@@ -48,7 +51,9 @@ def delivery_state(visit: Visit) -> str:
     return "refused" if visit.answer_outcome == "refused" else "linked"
 
 
-def wire_state(visit: Visit, table_ids: list[object], waiting_only: bool) -> VisitState:
+def wire_state(
+    visit: Visit, table_ids: list[object], waiting_only: bool, merged_into: object = None
+) -> VisitState:
     """The whole state as the contract sends it (design.md §3)."""
     if visit.status in ("cancelled", "merged") or waiting_only:
         status = "withdrawn"
@@ -61,6 +66,7 @@ def wire_state(visit: Visit, table_ids: list[object], waiting_only: bool) -> Vis
             "party_size": visit.party_size, "start_at": visit.start_at, "stay_minutes": visit.stay_minutes,
             "ended_at": visit.ended_at, "slip_number": visit.slip_number, "points_used": visit.points_used,
             "tables_revision": visit.tables_revision, "party_revision": visit.party_revision,
-            "times_revision": visit.times_revision, "merged_into": visit.merged_into_id,
+            "times_revision": visit.times_revision, "stay_revision": visit.stay_revision,
+            "merged_into": merged_into,
         }
     )  # fmt: skip

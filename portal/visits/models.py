@@ -62,6 +62,7 @@ class Visit(Base):
     tables_revision: Mapped[int] = mapped_column(default=1, server_default="1")
     party_revision: Mapped[int] = mapped_column(default=0, server_default="0")
     times_revision: Mapped[int] = mapped_column(default=0, server_default="0")
+    stay_revision: Mapped[int] = mapped_column(default=0, server_default="0")
     change_seq: Mapped[int] = mapped_column(CHANGE_SEQUENCE, server_default=CHANGE_SEQUENCE.next_value())
     changed_at: Mapped[datetime]
 
@@ -69,6 +70,7 @@ class Visit(Base):
     answered_revision: Mapped[int] = mapped_column(default=0, server_default="0")
     answer_outcome: Mapped[str | None]
     answer_code: Mapped[str | None]
+    answered_version: Mapped[int | None]
     answered_at: Mapped[datetime | None]
     refused_since: Mapped[datetime | None]
     not_before: Mapped[datetime | None]
@@ -107,14 +109,16 @@ Index(
 
 
 class Occupancy(Base):
-    """A visit holds a table, from … until. One open row per table and space: the index decides (P8)."""
+    """A visit, or a block (O5), holds a table, from … until. One open row per table and space (P8)."""
 
     __tablename__ = "occupancy"
+    __table_args__ = (CheckConstraint("(visit_id IS NULL) <> (block_id IS NULL)", name="holder"),)
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
     company_id: Mapped[int]
     store_id: Mapped[uuid.UUID]
-    visit_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("visit.id"))
+    visit_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("visit.id"))
+    block_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("table_block.id"))
     table_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("dining_table.id"))
     training: Mapped[bool]
     taken_at: Mapped[datetime]

@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from portal.tables.floor_models import TableGroup, TableGroupMember
 from portal.tables.models import DiningTable
 from portal.visits.models import CHANGE_SEQUENCE, Occupancy, Visit
 
@@ -29,6 +30,7 @@ def bump(
     tables: bool = False,
     party: bool = False,
     times: bool = False,
+    stay: bool = False,
     terminal_id: uuid.UUID | None = None,
     staff_id: uuid.UUID | None = None,
 ) -> None:
@@ -42,6 +44,8 @@ def bump(
         visit.party_revision = visit.revision
     if times:
         visit.times_revision = visit.revision
+    if stay:
+        visit.stay_revision = visit.revision
     if terminal_id is not None:
         visit.last_terminal_id = terminal_id
     if staff_id is not None:
@@ -72,9 +76,55 @@ def waiting_only(session: Session, visit: Visit) -> bool:
     return bool(tables) and all(table.kind == "waiting" for table in tables)
 
 
-def release_tables(session: Session, visit_id: uuid.UUID, now: datetime) -> None:
-    session.execute(
+def take_tables(session: Session, visit: Visit, table_ids: tuple[uuid.UUID, ...], now: datetime) -> None:
+    """Hold tables; the unique index raises IntegrityError where one is taken (P8)."""
+    for table_id in dict.fromkeys(table_ids):
+        session.add(
+            Occupancy(
+                company_id=visit.company_id, store_id=visit.store_id, visit_id=visit.id, table_id=table_id,
+                training=visit.training, taken_at=now,
+            )
+        )  # fmt: skip
+    session.flush()
+
+
+def release_tables(session: Session, visit: Visit, now: datetime) -> None:
+    """Let go of all tables; a group whose last party left is over (O8)."""
+    released = session.scalars(
         update(Occupancy)
-        .where(Occupancy.visit_id == visit_id, Occupancy.released_at.is_(None))
+        .where(Occupancy.visit_id == visit.id, Occupancy.released_at.is_(None))
         .values(released_at=now)
+        .returning(Occupancy.table_id)
+    ).all()
+    close_empty_groups(session, list(released), visit.training, now)
+
+
+def close_empty_groups(session: Session, table_ids: list[uuid.UUID], training: bool, now: datetime) -> None:
+    """Close the groups of these tables in which nobody sits any more."""
+    member = TableGroupMember
+    groups = session.scalars(
+        select(member.group_id)
+        .where(member.table_id.in_(table_ids), member.training == training, member.left_at.is_(None))
+        .distinct()
+    ).all()
+    for group_id in groups:
+        sitting = session.scalar(
+            select(Occupancy.id)
+            .join(member, (member.table_id == Occupancy.table_id) & (member.training == Occupancy.training))
+            .where(
+                member.group_id == group_id, member.left_at.is_(None), Occupancy.released_at.is_(None),
+                Occupancy.visit_id.is_not(None),
+            )
+            .limit(1)
+        )  # fmt: skip
+        if sitting is None:
+            close_group(session, group_id, now)
+
+
+def close_group(session: Session, group_id: uuid.UUID, now: datetime) -> None:
+    session.execute(
+        update(TableGroupMember)
+        .where(TableGroupMember.group_id == group_id, TableGroupMember.left_at.is_(None))
+        .values(left_at=now)
     )
+    session.execute(update(TableGroup).where(TableGroup.id == group_id).values(closed_at=now))

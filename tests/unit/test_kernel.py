@@ -70,10 +70,10 @@ def test_C3_a_block_is_not_seated() -> None:
 def test_P4_a_party_takes_from_start_to_start_plus_stay() -> None:
     table, noon = uuid.uuid4(), at("2026-11-24 12:00")
     others = [item(noon + timedelta(hours=1), table=table)]
-    assert last_fetched_overlap(others, table, noon, 60, None) is None
-    assert last_fetched_overlap(others, table, noon, 61, None) == (noon + timedelta(hours=1), "T1")
-    assert last_fetched_overlap(others, table, noon, 61, others[0].id) is None
-    assert last_fetched_overlap(others, uuid.uuid4(), noon, 61, None) is None
+    assert last_fetched_overlap(others, {table}, noon, 60, None) is None
+    assert last_fetched_overlap(others, {table}, noon, 61, None) == (noon + timedelta(hours=1), "T1")
+    assert last_fetched_overlap(others, {table}, noon, 61, others[0].id) is None
+    assert last_fetched_overlap(others, {uuid.uuid4()}, noon, 61, None) is None
 
 
 def test_dates_and_yen_as_the_screens_write_them() -> None:

@@ -6,17 +6,17 @@ from flask import Blueprint, Response, g, redirect, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from portal.database import run_write
-from portal.kernel.clock import SystemClock
 from portal.kernel.errors import UserError
 from portal.ledger.accounts import service
 from portal.ledger.database import ledger_db
 from portal.ledger.models import AccountSession
+from portal.web.clock import AppClock
 from portal.web.context import go, permission, render
 from portal.web.forms import Reader
 
 blueprint = Blueprint("ledger_accounts", __name__)
 COOKIE = "ledger_session"
-clock = SystemClock()
+clock = AppClock()
 
 
 def _enter(cookie: str, secure: bool) -> BaseResponse:

@@ -9,24 +9,27 @@ from typing import TypeVar
 from flask import Blueprint, Response, g, request
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from sqlalchemy import func, select, text
+from sqlalchemy.exc import IntegrityError
 
 from portal.database import bind_company, run_write
-from portal.kernel.clock import SystemClock
 from portal.kernel.ids import hash_token, new_token
 from portal.ledger.database import ledger_db
 from portal.ledger.models import ClientId, LoginTicket, PosLink, Seat, SeatMapping, Shop
-from portal.ledger.reservations.apply import apply_batch
+from portal.ledger.reservations.apply import ForeignVisitError, apply_batch
+from portal.ledger.reservations.change import ChangeRefusedError, change_waiting, put_block
 from portal.ledger.reservations.queries import window
 from portal.ledger.seats.service import OutdatedListError, apply_table_list
 from portal.ledger.shops import active_link, epoch, lock_shop
 from portal.link.contract import (
     CONTRACT_VERSION,
     VERSION_HEADER,
+    BlockRequest,
     Code,
     LinkAnswer,
     LinkRequest,
     Moment,
     Problem,
+    ReservationChange,
     ReservationWindow,
     Signals,
     TableList,
@@ -34,11 +37,12 @@ from portal.link.contract import (
     TicketRequest,
     VisitBatch,
 )
+from portal.web.clock import AppClock
 from portal.web.context import csrf, permission
 
 blueprint = Blueprint("ledger_api", __name__, url_prefix="/api/v1")
 csrf.exempt(blueprint)
-clock = SystemClock()
+clock = AppClock()
 TICKET_SECONDS = 60
 M = TypeVar("M", bound=BaseModel)
 
@@ -171,7 +175,34 @@ def visits() -> Response:
     """Take states of visits; a result for each (D1)."""
     link_id, batch = _link_id(), _body(VisitBatch)
     work = lambda s: apply_batch(s, s.get_one(PosLink, link_id), batch, clock.now())  # noqa: E731
-    return answer(run_write(ledger_db.session(), work))
+    try:
+        return answer(run_write(ledger_db.session(), work))
+    except (ForeignVisitError, IntegrityError):
+        raise ApiError(409, "INVALID_REQUEST", "visit ids are used by another link") from None
+
+
+@blueprint.post("/reservations/<uuid:row_id>/change")
+@permission("token")
+def change(row_id: uuid.UUID) -> Response:
+    """Change a waiting reservation on the revision that the person saw (P9, P5)."""
+    link_id, wanted = _link_id(), _body(ReservationChange)
+    work = lambda s: change_waiting(s, s.get_one(PosLink, link_id), row_id, wanted, clock.now())  # noqa: E731
+    try:
+        return answer(run_write(ledger_db.session(), work))
+    except ChangeRefusedError as refused:
+        raise ApiError(refused.status, refused.code) from None
+
+
+@blueprint.put("/blocks/<uuid:block_id>")
+@permission("token")
+def block(block_id: uuid.UUID) -> Response:
+    """Show a block of the POS, or move its end (O14); the same request again changes nothing."""
+    link_id, wanted = _link_id(), _body(BlockRequest)
+    work = lambda s: put_block(s, s.get_one(PosLink, link_id), block_id, wanted, clock.now())  # noqa: E731
+    try:
+        return answer(run_write(ledger_db.session(), work))
+    except ChangeRefusedError as refused:
+        raise ApiError(refused.status, refused.code) from None
 
 
 @blueprint.get("/reservations")

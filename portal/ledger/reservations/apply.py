@@ -28,47 +28,67 @@ class _RefusedError(Exception):
         self.not_before = not_before
 
 
+class ForeignVisitError(Exception):
+    """The visit id is known from another link: ids are not shared."""
+
+
 def apply_batch(session: Session, link: PosLink, batch: VisitBatch, now: datetime) -> VisitBatchAnswer:
     """Apply states in order, in this transaction, with a result for each.
 
     A revision that is not newer changes nothing and gets the stored answer; a refused one is evaluated afresh.
     Overlaps are worked out after the whole batch, and only warn: two parties that swapped tables must not block
-    each other.
+    each other. Raises ForeignVisitError.
     """
     shop = lock_shop(session, link.shop_id)
-    results: list[tuple[VisitState, VisitRecord, datetime | None]] = []
+    found: dict[uuid.UUID, tuple[VisitRecord, datetime | None]] = {}
     changed = False
-    for state in batch.states:
-        record = session.get(VisitRecord, state.visit_id, with_for_update=True)
-        if record is not None and record.link_id != link.id:
-            record = None
-        known = record is not None and (
-            state.revision < record.revision
-            or (state.revision == record.revision and record.outcome == "accepted")
-        )
-        if record is not None and known:
-            results.append((state, record, None))
-            continue
-        if record is None:
-            record = VisitRecord(
-                visit_id=state.visit_id, link_id=link.id, company_id=link.company_id, shop_id=link.shop_id,
-                reservation_row_id=None, tables_revision=0, party_revision=0, times_revision=0,
-            )  # fmt: skip
-        not_before = None
-        try:
-            changed |= _apply(session, link, state, record, now)
-            record.outcome, record.code = "accepted", None
-        except _RefusedError as refused:
-            record.outcome, record.code, not_before = "refused", refused.code, refused.not_before
-        record.revision, record.received_at = state.revision, now
-        record.state = state.model_dump(mode="json")
-        session.add(record)
-        session.flush()
-        results.append((state, record, not_before))
+    todo = list(batch.states)
+    while todo:
+        again, progress = [], False
+        for state in todo:
+            record, not_before, fresh = _take(session, link, state, now)
+            found[state.visit_id] = record, not_before
+            if fresh and record.outcome == "accepted":
+                progress = True
+            elif fresh:
+                again.append(state)
+        changed |= progress
+        # What one state needed may have come with a later one of the same batch.
+        todo = again if progress else []
     if changed:
         touch(shop)
-    answers = [_answer(session, state, record, not_before) for state, record, not_before in results]
+    answers = [_answer(session, state, *found[state.visit_id]) for state in batch.states]
     return VisitBatchAnswer(epoch=epoch(session), version=shop.version, results=answers)
+
+
+def _take(
+    session: Session, link: PosLink, state: VisitState, now: datetime
+) -> tuple[VisitRecord, datetime | None, bool]:
+    """The record of a state, when to ask again, and whether it was evaluated (not merely known)."""
+    record = session.get(VisitRecord, state.visit_id, with_for_update=True)
+    if record is not None and record.link_id != link.id:
+        raise ForeignVisitError
+    if record is not None and (
+        state.revision < record.revision
+        or (state.revision == record.revision and record.outcome == "accepted")
+    ):
+        return record, None, False
+    if record is None:
+        record = VisitRecord(
+            visit_id=state.visit_id, link_id=link.id, company_id=link.company_id, shop_id=link.shop_id,
+            reservation_row_id=None, tables_revision=0, party_revision=0, times_revision=0, stay_revision=0,
+        )  # fmt: skip
+    not_before = None
+    try:
+        _apply(session, link, state, record, now)
+        record.outcome, record.code = "accepted", None
+    except _RefusedError as refused:
+        record.outcome, record.code, not_before = "refused", refused.code, refused.not_before
+    record.revision, record.received_at = state.revision, now
+    record.state = state.model_dump(mode="json")
+    session.add(record)
+    session.flush()
+    return record, not_before, True
 
 
 def _answer(
@@ -91,20 +111,27 @@ def _answer(
     )
 
 
-def _apply(session: Session, link: PosLink, state: VisitState, record: VisitRecord, now: datetime) -> bool:
+def _apply(session: Session, link: PosLink, state: VisitState, record: VisitRecord, now: datetime) -> None:
     if state.status == "withdrawn":
-        return _withdraw(session, record)
+        if state.merged_into is not None:
+            target = session.get(VisitRecord, state.merged_into)
+            if target is None or target.link_id != link.id or target.outcome != "accepted":
+                raise _RefusedError("MERGE_TARGET_MISSING")
+        _withdraw(session, record)
+        return
     row = _row(session, link, state, record)
-    seats = _seats(session, link, state)
+    fresh = row is None or row.visit_id != state.visit_id
+    moved = fresh or state.tables_revision > record.tables_revision
+    # Only a new place needs a seat: a party that sits leaves, whatever became of the mapping since (O3, T6).
+    seats = _seats(session, link, state) if moved else []
     if (
         row is not None
         and state.kind == "reservation"
-        and state.times_revision == 0
+        and (state.times_revision == 0 or state.start_at == row.start_at)
         and now < row.start_at
         and not (row.visit_id == state.visit_id and row.status in ("seated", "left"))
     ):
         raise _RefusedError("BEFORE_RESERVED_TIME", row.start_at)
-    fresh = row is None or row.visit_id != state.visit_id
     if row is None:
         row = Reservation(
             company_id=link.company_id, shop_id=link.shop_id, kind="walk_in", status="seated",
@@ -115,15 +142,19 @@ def _apply(session: Session, link: PosLink, state: VisitState, record: VisitReco
         session.flush()
     if fresh and state.kind == "reservation":
         row.before_visit = {"seat_ids": [str(i) for i in seat_ids(session, row.id)]}
-    if fresh or state.tables_revision > record.tables_revision:
+    if moved:
         _take_seats(session, row, seats)
         record.tables_revision = state.tables_revision
     if (state.kind == "walk_in" and fresh) or state.party_revision > record.party_revision:
         row.party_size = state.party_size
         record.party_revision = state.party_revision
     if (state.kind == "walk_in" and fresh) or state.times_revision > record.times_revision:
-        row.start_at, row.stay_minutes = state.start_at, state.stay_minutes
+        row.start_at = state.start_at
         record.times_revision = state.times_revision
+    stay_revision = state.times_revision if state.stay_revision is None else state.stay_revision
+    if (state.kind == "walk_in" and fresh) or stay_revision > record.stay_revision:
+        row.stay_minutes = state.stay_minutes
+        record.stay_revision = stay_revision
     row.visit_id = state.visit_id
     row.slip_number, row.points_used = state.slip_number, state.points_used
     if state.status == "left" and row.status != "left":
@@ -133,14 +164,13 @@ def _apply(session: Session, link: PosLink, state: VisitState, record: VisitReco
     row.revision += 1
     row.updated_at = now
     record.reservation_row_id = row.id
-    return True
 
 
-def _withdraw(session: Session, record: VisitRecord) -> bool:
+def _withdraw(session: Session, record: VisitRecord) -> None:
     row = session.get(Reservation, record.reservation_row_id) if record.reservation_row_id else None
     # A late 来店取消 of an old visit must not undo a new one: only the owner's word counts.
     if row is None or row.visit_id != record.visit_id:
-        return False
+        return
     if row.kind == "walk_in":
         row.status = "withdrawn"
     else:
@@ -152,7 +182,6 @@ def _withdraw(session: Session, record: VisitRecord) -> bool:
         _take_seats(session, row, [i for i in wanted if i in alive])
         row.before_visit = None
     row.revision += 1
-    return True
 
 
 def _row(session: Session, link: PosLink, state: VisitState, record: VisitRecord) -> Reservation | None:

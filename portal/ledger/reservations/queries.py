@@ -64,18 +64,31 @@ def window(session: Session, link: PosLink, start: datetime, end: datetime) -> R
                 )
             )  # fmt: skip
             continue
-        reservations.append(
-            ReservationItem.model_validate(
-                {
-                    "id": row.id, "revision": row.revision, "kind": row.kind, "status": row.status,
-                    "guest_name": row.guest_name, "party_size": row.party_size, "start_at": row.start_at,
-                    "stay_minutes": row.stay_minutes, "seat_names": names,
-                    "table_ids": [tables[s.id] for s in seats[row.id] if s.id in tables],
-                    "course_name": row.course_name, "course_notes": row.course_notes, "remarks": row.remarks,
-                    "site_name": row.site_name, "site_points": row.site_points, "visit_id": row.visit_id,
-                }
-            )
-        )  # fmt: skip
+        reservations.append(_item(row, seats[row.id], tables))
     return ReservationWindow(
         epoch=epoch(session), version=shop.version, reservations=reservations, walk_ins=walk_ins
     )
+
+
+def item_of(session: Session, link: PosLink, row: Reservation) -> ReservationItem:
+    """One reservation as the POS sees it."""
+    seats = seats_of(session, [row])[row.id]
+    tables: dict[uuid.UUID, uuid.UUID] = dict(
+        session.execute(
+            select(SeatMapping.seat_id, SeatMapping.table_id).where(SeatMapping.link_id == link.id)
+        ).all()
+    )
+    return _item(row, seats, tables)
+
+
+def _item(row: Reservation, seats: list[Seat], tables: dict[uuid.UUID, uuid.UUID]) -> ReservationItem:
+    return ReservationItem.model_validate(
+        {
+            "id": row.id, "revision": row.revision, "kind": row.kind, "status": row.status,
+            "guest_name": row.guest_name, "party_size": row.party_size, "start_at": row.start_at,
+            "stay_minutes": row.stay_minutes, "seat_names": [seat.name for seat in seats],
+            "table_ids": [tables[s.id] for s in seats if s.id in tables],
+            "course_name": row.course_name, "course_notes": row.course_notes, "remarks": row.remarks,
+            "site_name": row.site_name, "site_points": row.site_points, "visit_id": row.visit_id,
+        }
+    )  # fmt: skip

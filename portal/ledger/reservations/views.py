@@ -11,18 +11,18 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from portal.database import run_write
 from portal.kernel.business_day import TOKYO, business_date, day_bounds, nearest_moment
-from portal.kernel.clock import SystemClock
 from portal.kernel.errors import NotFoundError
 from portal.ledger.database import ledger_db
 from portal.ledger.models import Reservation, Seat, Shop
 from portal.ledger.reservations.apply import seat_ids, set_seats
 from portal.ledger.reservations.queries import rows_between, seats_of
 from portal.ledger.shops import lock_shop, touch
+from portal.web.clock import AppClock
 from portal.web.context import go, permission, render
 from portal.web.forms import Reader
 
 blueprint = Blueprint("ledger_reservations", __name__)
-clock = SystemClock()
+clock = AppClock()
 STATUS = {"before": "来店前", "seated": "来店済み", "left": "退店済み", "cancelled": "キャンセル"}
 
 

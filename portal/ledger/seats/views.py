@@ -10,18 +10,18 @@ from sqlalchemy import select
 from werkzeug.wrappers import Response as BaseResponse
 
 from portal.database import run_write
-from portal.kernel.clock import SystemClock
 from portal.kernel.errors import NotFoundError, UserError
 from portal.kernel.ids import hash_token, new_code
 from portal.ledger.database import ledger_db
 from portal.ledger.models import ClientId, PosTable, Seat, SeatMapping
 from portal.ledger.seats import service
 from portal.ledger.shops import active_link, lock_shop
+from portal.web.clock import AppClock
 from portal.web.context import go, permission, render
 from portal.web.forms import Reader
 
 blueprint = Blueprint("ledger_seats", __name__)
-clock = SystemClock()
+clock = AppClock()
 
 
 def _page(status: int = 200, **values: Any) -> Response:
