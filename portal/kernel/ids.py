@@ -9,10 +9,22 @@ import time
 import uuid
 
 
+class Entropy:
+    """Where ids come from; the simulation puts a seeded one in its place."""
+
+    def millis(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def bytes(self, count: int) -> bytes:
+        return os.urandom(count)
+
+
+source = Entropy()
+
+
 def new_id() -> uuid.UUID:
     """A UUID of version 7: ordered by creation time, so that indexes stay compact."""
-    millis = time.time_ns() // 1_000_000
-    value = (millis << 80) | int.from_bytes(os.urandom(10), "big")
+    value = (source.millis() << 80) | int.from_bytes(source.bytes(10), "big")
     value = (value & ~(0xF << 76)) | (0x7 << 76)
     value = (value & ~(0x3 << 62)) | (0x2 << 62)
     return uuid.UUID(int=value)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from portal.kernel.errors import NotFoundError
-from portal.ledger.models import Instance, PosLink, Shop
+from portal.ledger.models import Instance, PosLink, SeatMapping, Shop
 
 
 def lock_shop(session: Session, shop_id: uuid.UUID) -> Shop:
@@ -34,3 +35,10 @@ def epoch(session: Session) -> str:
 def active_link(session: Session, shop_id: uuid.UUID) -> PosLink | None:
     """The POS store that the shop is linked with, if any."""
     return session.scalar(select(PosLink).where(PosLink.shop_id == shop_id, PosLink.ended_at.is_(None)))
+
+
+def close_link(session: Session, link: PosLink, now: datetime) -> None:
+    """The link is over: its token is worth nothing, its pairs are gone (T5), its rows stay (L7, G4)."""
+    link.ended_at = link.ended_at or now
+    session.execute(delete(SeatMapping).where(SeatMapping.link_id == link.id))
+    session.flush()

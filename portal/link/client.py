@@ -108,6 +108,10 @@ class LedgerClient:
     def link(self, session: Session | None, request: wire.LinkRequest) -> wire.LinkAnswer:
         return self._read(wire.LinkAnswer, self._call("POST", "/link", session=session, body=request))
 
+    def end_link(self, session: Session | None, token: str) -> None:
+        """連携解除 (L7)."""
+        self._call("DELETE", "/link", session=session, token=token, seconds=5)
+
     def push_tables(
         self, session: Session | None, token: str, tables: wire.TableList
     ) -> wire.TableListAnswer:

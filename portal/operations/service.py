@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -21,6 +21,7 @@ from portal.operations.models import OTOSEKI, PROVIDER_LABELS, ReservationLink
 from portal.stores.models import Store
 from portal.tables.models import DiningTable, TableSync
 from portal.terminals.models import Terminal
+from portal.visits.models import Visit
 
 REFUSALS = {
     "CLIENT_ID_UNKNOWN": "入力されたClient idは、お席トットくんで発行されていません。",
@@ -116,6 +117,55 @@ def _activate(
         target="予約連携", actor_id=actor.id, actor_label=actor.name, before={"state": "未連携"},
         after={"state": "お席トットくん連携中", "store_id": answer.ledger_store_id},
     )  # fmt: skip
+
+
+def owed(session: Session, link_id: uuid.UUID) -> int:
+    """Visits of a link that the ledger does not know of as they are: they stay so after 連携解除 (L7)."""
+    statement = select(func.count()).where(
+        Visit.link_id == link_id, Visit.dropped_at.is_(None),
+        or_(Visit.answered_revision < Visit.revision, Visit.answer_outcome == "refused"),
+    )  # fmt: skip
+    return session.scalar(statement) or 0
+
+
+def end_link(session: Session, deliverer: Deliverer, actor: Actor, store_id: uuid.UUID) -> bool:
+    """連携解除 (L7): history stays, old debts go to nobody, the store may link again with a fresh Client id.
+
+    False where the ledger could not be told; a fresh Client id of the same store replaces the link there too.
+    Raises ConflictError where the store is not linked any more.
+    """
+    now = deliverer.clock.now()
+
+    def end(s: Session) -> str | None:
+        link = s.scalar(
+            select(ReservationLink)
+            .where(ReservationLink.store_id == store_id, ReservationLink.ended_at.is_(None))
+            .with_for_update()
+        )
+        if link is None:
+            raise ConflictError(
+                "この店舗はすでに未連携です。", "画面を再読み込みして、連携状態をご確認ください。"
+            )
+        link.state, link.ended_at = "ended", now
+        record(
+            s, company_id=link.company_id, store_id=store_id, at=now, action="link_ended", target="予約連携",
+            actor_id=actor.id, actor_label=actor.name, before={"state": "お席トットくん連携中"},
+            after={"state": "未連携", "owed": owed(s, link.id)},
+        )  # fmt: skip
+        sealed, link.access_token_encrypted = link.access_token_encrypted, None
+        return deliverer.tokens.open(sealed) if sealed else None
+
+    token = run_write(session, end)
+    if token is None:
+        return True
+    try:
+        deliverer.client.end_link(session, token)
+    except LedgerUnavailableError:
+        return False
+    except LedgerProblemError as problem:
+        # The ledger had ended it before.
+        return problem.code == "UNAUTHORIZED"
+    return True
 
 
 @dataclass(frozen=True)

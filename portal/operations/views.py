@@ -74,19 +74,22 @@ def links() -> Response:
 def _detail(store: Store, errors: dict[str, str], client_id: str, status: int = 200) -> Response:
     session = db.session()
     link = service.current_link(session, store.id)
-    mapped = None
+    mapped, revoked = None, False
     parts = deliverer()
     if link is not None and link.access_token_encrypted is not None:
         token = parts.tokens.open(link.access_token_encrypted)
         session.rollback()
         try:
             mapped = parts.client.signals(session, token, seconds=2).mapped
-        except (LedgerUnavailableError, LedgerProblemError):
+        except LedgerProblemError as problem:
+            revoked = problem.code == "UNAUTHORIZED"
+        except LedgerUnavailableError:
             mapped = None
     store = store_in_scope(session, g.actor, store.id)
     link = service.current_link(session, store.id)
     steps = service.checklist(session, store.id, mapped)
-    return render("operations/detail.html", store=store, link=link, errors=errors, client_id=client_id, steps=steps,
+    return render("operations/detail.html", store=store, link=link, revoked=revoked,
+                  owed=service.owed(session, link.id) if link else 0, errors=errors, client_id=client_id, steps=steps,
                   state_label=state_label, status=status)  # fmt: skip
 
 
@@ -113,6 +116,22 @@ def start(store_id: uuid.UUID) -> BaseResponse:
             status = error.status
             reader.add(error)
     return _detail(store, reader.errors, reader.raw("client_id"), status)
+
+
+@blueprint.post("/links/<uuid:store_id>/end")
+@permission("company")
+def end(store_id: uuid.UUID) -> BaseResponse:
+    """連携解除 (L7)."""
+    store_in_scope(db.session(), g.actor, store_id)
+    db.session().rollback()
+    if service.end_link(db.session(), deliverer(), g.actor, store_id):
+        flash("お席トットくんとの連携を解除しました。", "success")
+    else:
+        flash(
+            "連携を解除しました。お席トットくんに接続できなかったため、お席トットくんの「Client id 発行」でも無効にしてください。",
+            "warning",
+        )
+    return go(url_for("operations.detail", store_id=store_id))
 
 
 @blueprint.post("/links/<uuid:store_id>/ledger")

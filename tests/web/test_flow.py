@@ -395,3 +395,46 @@ def test_C3_a_seated_party_is_no_longer_announced_at_its_reserved_table(world: W
     assert page.count("移った客") == 1
     tile = page.split(f'id="tile-{world.table("A6")}"')[1].split("</a>")[0]
     assert "次 " not in tile
+
+
+def _client_id(world: World) -> str:
+    page = world.ledger_login().post("/client-ids", company_code="10001", store_code="001").text
+    found = re.search(r'id="issued-client-id">([^<]+)<', page)
+    assert found
+    return found[1]
+
+
+@pytest.mark.parametrize("fault", ["", "down"])
+def test_L7_unlinked_and_linked_again_with_a_fresh_client_id(world: World, fault: str) -> None:
+    admin = world.login()
+    store = world.one("SELECT id FROM pos.store WHERE company_id = 1 AND code = '001'")
+    pos = world.register()
+    world.network.fault = "down"
+    seat(pos, world.table("A1"))
+    page = admin.get(f"/operations/links/{store}").text
+    assert "未送信・未連携の来店1件は、お席トットくんに反映されません" in page
+    world.network.fault = fault
+    assert admin.post(f"/operations/links/{store}/end").status_code == 303
+    assert "未連携" in admin.get(f"/operations/links/{store}").text
+    assert admin.post(f"/operations/links/{store}/end").status_code == 409
+    world.network.fault = ""
+    assert admin.post(f"/operations/links/{store}", client_id=_client_id(world)).status_code == 303
+    admin.get("/stores/tables/")
+    assert admin.post(f"/stores/tables/{store}/sync").status_code in (200, 303)
+    assert "8件の座席をマッピングしました" in world.ledger_login().post("/seats/sync").text
+    pos.post("/register/master-sync")
+    seat(pos, world.table("A2"))
+    world.clock.offset += timedelta(minutes=1)
+    sweep(world.app)
+    # What the old link owed is nobody's now; what came after is there once.
+    assert world.one("SELECT count(*) FROM ledger.reservation WHERE kind = 'walk_in'") == 1
+    assert world.one("SELECT count(*) FROM pos.reservation_link WHERE state = 'ended'") == 1
+
+
+def test_G4_a_link_revoked_by_the_ledger_is_said_with_what_to_do(world: World) -> None:
+    ledger = world.ledger_login()
+    row_id = world.one("SELECT id FROM ledger.client_id WHERE used_at IS NOT NULL")
+    ledger.get("/client-ids")
+    assert ledger.post(f"/client-ids/{row_id}/revoke").status_code == 303
+    store = world.one("SELECT id FROM pos.store WHERE company_id = 1 AND code = '001'")
+    assert "お席トットくん側で、この連携が解除されています。" in world.login().get(f"/operations/links/{store}").text

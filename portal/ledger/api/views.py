@@ -10,6 +10,7 @@ from flask import Blueprint, Response, g, request
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from portal.database import bind_company, run_write
 from portal.kernel.ids import hash_token, new_token
@@ -19,7 +20,7 @@ from portal.ledger.reservations.apply import ForeignVisitError, apply_batch
 from portal.ledger.reservations.change import ChangeRefusedError, change_waiting, put_block
 from portal.ledger.reservations.queries import window
 from portal.ledger.seats.service import OutdatedListError, apply_table_list
-from portal.ledger.shops import active_link, epoch, lock_shop
+from portal.ledger.shops import active_link, close_link, epoch, lock_shop, touch
 from portal.link.contract import (
     CONTRACT_VERSION,
     VERSION_HEADER,
@@ -131,6 +132,13 @@ def link() -> Response:
             client_id.used_by_link_id != wanted.link_id or current is None or current.id != wanted.link_id
         ):
             raise ApiError(409, "CLIENT_ID_USED")
+        same_store = current is not None and (
+            (current.pos_company_code, current.pos_store_code) == (wanted.company_code, wanted.store_code)
+        )
+        if current is not None and current.id != wanted.link_id and same_store:
+            # A fresh Client id for the store that is linked already: its 連携解除 never reached us (L7).
+            close_link(session, current, now)
+            current = None
         if current is None:
             current = PosLink(
                 id=wanted.link_id, company_id=shop.company_id, shop_id=shop.id, client_id_id=client_id.id,
@@ -150,6 +158,22 @@ def link() -> Response:
         )  # fmt: skip
 
     return answer(run_write(session, work), 201)
+
+
+@blueprint.delete("/link")
+@permission("token")
+def end_link() -> Response:
+    """連携解除 from the POS (L7): the token is worth nothing from now on; rows stay."""
+    link_id = _link_id()
+
+    def work(s: Session) -> Signals:
+        current = s.get_one(PosLink, link_id)
+        shop = lock_shop(s, current.shop_id)
+        close_link(s, current, clock.now())
+        touch(shop)
+        return Signals(epoch=epoch(s), version=shop.version)
+
+    return answer(run_write(ledger_db.session(), work))
 
 
 @blueprint.put("/tables")

@@ -15,7 +15,7 @@ from portal.kernel.ids import hash_token, new_code
 from portal.ledger.database import ledger_db
 from portal.ledger.models import ClientId, PosTable, Seat, SeatMapping
 from portal.ledger.seats import service
-from portal.ledger.shops import active_link, lock_shop
+from portal.ledger.shops import active_link, close_link, lock_shop, touch
 from portal.web.clock import AppClock
 from portal.web.context import go, permission, render
 from portal.web.forms import Reader
@@ -159,14 +159,15 @@ def revoke(row_id: uuid.UUID) -> BaseResponse:
 
     def work(_: object) -> None:
         session = ledger_db.session()
-        lock_shop(session, g.ledger_user.shop_id)
+        shop = lock_shop(session, g.ledger_user.shop_id)
         row = session.get(ClientId, row_id)
         if row is None or row.shop_id != g.ledger_user.shop_id:
             raise NotFoundError
         row.revoked_at = row.revoked_at or clock.now()
         link = active_link(session, row.shop_id)
         if link is not None and link.client_id_id == row.id:
-            link.ended_at = clock.now()
+            close_link(session, link, clock.now())
+            touch(shop)
 
     run_write(ledger_db.session(), work)
     flash("Client idを無効にしました。")
