@@ -51,6 +51,9 @@ ALTER TABLE pos.occupancy ADD COLUMN block_id UUID
     CONSTRAINT fk_occupancy_block_id_table_block REFERENCES pos.table_block (id);
 ALTER TABLE pos.occupancy ADD CONSTRAINT ck_occupancy_holder CHECK ((visit_id IS NULL) <> (block_id IS NULL));
 
+ALTER TABLE pos.occupancy ADD COLUMN at_end BOOLEAN DEFAULT false NOT NULL;
+UPDATE pos.occupancy SET at_end = true WHERE released_at IS NOT NULL;
+
 ALTER TABLE pos.visit ADD COLUMN stay_revision BIGINT DEFAULT 0 NOT NULL;
 UPDATE pos.visit SET stay_revision = times_revision;
 ALTER TABLE pos.visit ADD COLUMN answered_version BIGINT;

@@ -109,7 +109,10 @@ Index(
 
 
 class Occupancy(Base):
-    """A visit, or a block (O5), holds a table, from … until. One open row per table and space (P8)."""
+    """A visit, or a block (O5), holds a table, from … until. One open row per table and space (P8).
+
+    ``at_end``: released because the visit ended, not because it moved: where the party sat last.
+    """
 
     __tablename__ = "occupancy"
     __table_args__ = (CheckConstraint("(visit_id IS NULL) <> (block_id IS NULL)", name="holder"),)
@@ -123,6 +126,7 @@ class Occupancy(Base):
     training: Mapped[bool]
     taken_at: Mapped[datetime]
     released_at: Mapped[datetime | None]
+    at_end: Mapped[bool] = mapped_column(default=False, server_default="false")
 
 
 Index(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from portal.tables.floor_models import TableGroup, TableGroupMember
@@ -56,18 +56,15 @@ def bump(
 
 def tables_of(session: Session, visit_id: uuid.UUID) -> list[DiningTable]:
     """The tables a visit holds, or held last."""
-    statement = (
-        select(DiningTable, Occupancy.released_at)
+    rows = session.scalars(
+        select(DiningTable)
         .join(Occupancy, Occupancy.table_id == DiningTable.id)
-        .where(Occupancy.visit_id == visit_id)
+        .where(
+            Occupancy.visit_id == visit_id, or_(Occupancy.released_at.is_(None), Occupancy.at_end.is_(True))
+        )
         .order_by(Occupancy.taken_at, DiningTable.position)
     )
-    rows = session.execute(statement).all()
-    held = [row[0] for row in rows if row[1] is None]
-    if held or not rows:
-        return held
-    last = max(row[1] for row in rows if row[1] is not None)
-    return [row[0] for row in rows if row[1] == last]
+    return list(rows)
 
 
 def waiting_only(session: Session, visit: Visit) -> bool:
@@ -93,7 +90,7 @@ def release_tables(session: Session, visit: Visit, now: datetime) -> None:
     released = session.scalars(
         update(Occupancy)
         .where(Occupancy.visit_id == visit.id, Occupancy.released_at.is_(None))
-        .values(released_at=now)
+        .values(released_at=now, at_end=True)
         .returning(Occupancy.table_id)
     ).all()
     close_empty_groups(session, list(released), visit.training, now)

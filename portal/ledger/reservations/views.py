@@ -14,9 +14,9 @@ from portal.kernel.business_day import TOKYO, business_date, day_bounds, nearest
 from portal.kernel.errors import NotFoundError
 from portal.ledger.database import ledger_db
 from portal.ledger.models import Reservation, Seat, Shop
-from portal.ledger.reservations.apply import seat_ids, set_seats
+from portal.ledger.reservations import service
+from portal.ledger.reservations.apply import seat_ids
 from portal.ledger.reservations.queries import rows_between, seats_of
-from portal.ledger.shops import lock_shop, touch
 from portal.web.clock import AppClock
 from portal.web.context import go, permission, render
 from portal.web.forms import Reader
@@ -183,28 +183,11 @@ def _save(row_id: uuid.UUID | None) -> BaseResponse:
     user = g.ledger_user
     start: datetime = nearest_moment(day, minutes, 0)
 
-    def work(_: object) -> None:
-        session = ledger_db.session()
-        shop = lock_shop(session, user.shop_id)
-        if row_id is None:
-            saved = Reservation(company_id=user.company_id, shop_id=user.shop_id, kind="reservation",
-                                status="before", party_size=party, start_at=start, stay_minutes=stay)  # fmt: skip
-            session.add(saved)
-        else:
-            saved = session.get_one(Reservation, row_id, with_for_update=True)
-            saved.revision += 1
-        if saved.kind != "walk_in" and saved.status == "before":
-            saved.kind = "block" if block else "reservation"
-        saved.guest_name, saved.phone, saved.party_size = guest, phone, party
-        saved.start_at, saved.stay_minutes, saved.site_points = start, stay, points
-        for name, value in texts.items():
-            setattr(saved, name, value)
-        saved.updated_at = clock.now()
-        session.flush()
-        set_seats(session, saved, wanted)
-        touch(shop)
-
-    run_write(ledger_db.session(), work)
+    booking = service.Booking(
+        party, start, stay, wanted, block=block, site_points=points,
+        texts={**texts, "guest_name": guest, "phone": phone},
+    )  # fmt: skip
+    run_write(ledger_db.session(), lambda s: service.save(s, user.shop_id, row_id, booking, clock.now()))
     flash("登録しました。")
     return go(url_for("ledger_reservations.index", day=business_date(start).isoformat()))
 
@@ -214,17 +197,8 @@ def _save(row_id: uuid.UUID | None) -> BaseResponse:
 def cancel(row_id: uuid.UUID) -> BaseResponse:
     _get(row_id)
 
-    def work(_: object) -> None:
-        session = ledger_db.session()
-        shop = lock_shop(session, g.ledger_user.shop_id)
-        row = session.get_one(Reservation, row_id, with_for_update=True)
-        if row.status == "before":
-            row.status = "cancelled"
-            row.revision += 1
-            touch(shop)
-
-    run_write(ledger_db.session(), work)
-    if _get(row_id).status == "cancelled":
+    shop_id = g.ledger_user.shop_id
+    if run_write(ledger_db.session(), lambda s: service.cancel(s, shop_id, row_id, clock.now())):
         flash("キャンセルしました。")
     else:
         flash("すでに来店済みのため、キャンセルできません。USENレジで来店取消を行ってください。", "danger")
