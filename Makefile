@@ -45,3 +45,9 @@ format: .venv/dev.stamp
 lock:
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --group dev pyproject.toml -o requirements-dev.lock
+
+sim: .venv/.dev
+	.venv/bin/python -m tests.sim
+
+mutants: .venv/.dev
+	.venv/bin/python -m tests.sim.mutants

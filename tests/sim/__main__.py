@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
+from tests.sim.mutate import install
+
+if os.environ.get("MUTANT"):
+    install(os.environ["MUTANT"])
+
 import cProfile
 import multiprocessing
-import os
 import pstats
 import sys
 import tempfile
@@ -17,7 +23,7 @@ from cryptography.fernet import Fernet
 from portal import migrate
 from portal.embedded import EmbeddedPostgres
 from portal.settings import Settings
-from tests.sim.run import Disagreement, run_seed, stage
+from tests.sim.run import DisagreementError, run_seed, stage
 
 
 def database(server: EmbeddedPostgres, name: str) -> Settings:
@@ -34,16 +40,23 @@ def work(settings: Settings, seeds: list[int], failures: multiprocessing.Queue[s
     for seed in seeds:
         try:
             run_seed(made, seed)
-        except Disagreement as error:
+        except DisagreementError as error:
             failures.put(str(error))
         except Exception:
             failures.put(f"seed {seed}\n{traceback.format_exc(limit=-6)}")
+        else:
+            continue
+        if os.environ.get("STOP"):
+            return
 
 
 def main() -> int:
     count, first = int(os.environ.get("SEEDS", "1000")), int(os.environ.get("FROM", "1"))
     processes = int(os.environ.get("PROCESSES", str(os.cpu_count() or 1)))
-    with tempfile.TemporaryDirectory() as folder, EmbeddedPostgres(Path(folder) / "data", durable=False) as server:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        EmbeddedPostgres(Path(folder) / "data", durable=False) as server,
+    ):
         migrate.ensure_roles(server.url("postgres", "postgres"), owner=True)
         if os.environ.get("PROFILE"):
             made = stage(database(server, "sim0"))
@@ -57,7 +70,9 @@ def main() -> int:
         failures: multiprocessing.Queue[str] = multiprocessing.Queue()
         seeds = list(range(first, first + count))
         workers = [
-            multiprocessing.Process(target=work, args=(database(server, f"sim{i}"), seeds[i::processes], failures))
+            multiprocessing.Process(
+                target=work, args=(database(server, f"sim{i}"), seeds[i::processes], failures)
+            )
             for i in range(processes)
         ]
         began = time.monotonic()
@@ -68,7 +83,7 @@ def main() -> int:
             try:
                 bad.append(failures.get(timeout=1))
                 print(bad[-1], flush=True)
-            except Exception:  # noqa: S112 - queue.Empty
+            except Exception:
                 continue
         took = time.monotonic() - began
         print(f"{count} seeds, {len(bad)} failed, {count / took:.1f} seeds/s on {processes} processes")

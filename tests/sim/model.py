@@ -65,6 +65,7 @@ class Row:
     slip: int | None = None
     before: frozenset[str] = frozenset()
     revision: int = 1
+    request: str | None = None
 
 
 @dataclass
@@ -88,7 +89,9 @@ class Books:
     records: dict[str, Record] = field(default_factory=dict)
 
     def copy(self) -> Books:
-        return Books({k: replace(v) for k, v in self.rows.items()}, {k: replace(v) for k, v in self.records.items()})
+        return Books(
+            {k: replace(v) for k, v in self.rows.items()}, {k: replace(v) for k, v in self.records.items()}
+        )
 
 
 class Model:
@@ -120,7 +123,9 @@ class Model:
         )  # fmt: skip
 
     def group_of(self, table: str, training: bool) -> set[str] | None:
-        return next((members for space, members in self.groups if space == training and table in members), None)
+        return next(
+            (members for space, members in self.groups if space == training and table in members), None
+        )
 
     def _reservations_in(self, tables: set[str], training: bool, but: str | None) -> set[str]:
         ids = {self.held.get((t, training)) for t in tables}
@@ -137,7 +142,9 @@ class Model:
             return True
         if any(t in self.waiting for t in tables) or self._group_refuses(tables, training, None):
             return False
-        same = (v for v in self.visits.values() if v.booking == booking and v.link == link and link is not None)
+        same = (
+            v for v in self.visits.values() if v.booking == booking and v.link == link and link is not None
+        )
         return all(v.now.status == "cancelled" for v in same)
 
     def seat(self, visit: Visit) -> None:
@@ -257,7 +264,9 @@ class Model:
         """One state reaches the ledger; why it is refused, or None. Order within a batch is the caller's."""
         visit = self.visits[visit_id]
         known = self.books.records.get(visit_id)
-        if known is not None and (revision < known.revision or (revision == known.revision and known.code is None)):
+        if known is not None and (
+            revision < known.revision or (revision == known.revision and known.code is None)
+        ):
             return known.code
         record = known or Record(0, None)
         self.books.records[visit_id] = record
@@ -265,7 +274,9 @@ class Model:
         record.revision = revision
         return record.code
 
-    def _apply(self, visit: Visit, state: State, record: Record, merge_waits: bool, now: datetime) -> str | None:
+    def _apply(
+        self, visit: Visit, state: State, record: Record, merge_waits: bool, now: datetime
+    ) -> str | None:
         books = self.books
         if state.status in ("cancelled", "merged") or self.only_waiting(state.tables):
             if merge_waits and state.merged_into is not None:
@@ -294,9 +305,9 @@ class Model:
         moved = fresh or state.tables_rev > record.tables_rev
         normal = [t for t in state.tables if t not in self.waiting]
         if moved:
-            for table in normal:
-                if table not in self.mapping:
-                    return "SEAT_MAPPING_LOST" if table in self.lost else "SEAT_NOT_MAPPED"
+            missing = {t for t in normal if t not in self.mapping}
+            if missing:
+                return "SEAT_MAPPING_LOST" if missing <= self.lost else "SEAT_NOT_MAPPED"
         sits = row is not None and row.owner == visit.id and row.status in ("seated", "left")
         if row is not None and visit.kind == "reservation" and not sits and now < row.start and (
             state.start_rev == 0 or state.start == row.start
@@ -327,12 +338,15 @@ class Model:
     def told(self, visit: Visit) -> bool:
         """Whether the ledger is to hear of the visit at all."""
         return visit.id in self.books.records or any(
-            s.status not in ("cancelled", "merged") and not self.only_waiting(s.tables) for s in visit.history[-1:]
+            s.status not in ("cancelled", "merged") and not self.only_waiting(s.tables)
+            for s in visit.history[-1:]
         )
 
     def settle(self, now: datetime) -> None:
         """Everything owed on the link that stands has arrived, and what was refused was asked again."""
-        mine = [v for v in self.visits.values() if v.link is not None and v.link == self.link and self.told(v)]
+        mine = [
+            v for v in self.visits.values() if v.link is not None and v.link == self.link and self.told(v)
+        ]
         for _ in range(len(mine) + 1):
             before = {v.id: self.books.records[v.id].code for v in mine if v.id in self.books.records}
             for visit in mine:

@@ -437,4 +437,24 @@ def test_G4_a_link_revoked_by_the_ledger_is_said_with_what_to_do(world: World) -
     ledger.get("/client-ids")
     assert ledger.post(f"/client-ids/{row_id}/revoke").status_code == 303
     store = world.one("SELECT id FROM pos.store WHERE company_id = 1 AND code = '001'")
-    assert "お席トットくん側で、この連携が解除されています。" in world.login().get(f"/operations/links/{store}").text
+    assert (
+        "お席トットくん側で、この連携が解除されています。"
+        in world.login().get(f"/operations/links/{store}").text
+    )
+
+
+def test_O2_O11_a_party_that_moved_and_paid_at_one_moment_leaves_from_its_last_table(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by the simulation: both tables were sent, since both were let go at the same time."""
+    pos = world.register()
+    moment = world.clock.now()
+    monkeypatch.setattr(world.clock, "now", lambda: moment)
+    seat(pos, world.table("A7"))
+    visit = world.one("SELECT id FROM pos.visit")
+    pos.post(f"/register/visits/{visit}/move", op_id=op(), table_id=world.table("A3"))
+    pos.post(f"/register/visits/{visit}/checkout", op_id=op(), tendered="0", revision="1")
+    assert world.one("SELECT status FROM pos.visit") == "left"
+    sent = world.one("SELECT string_agg(s.name, ',') FROM ledger.reservation_seat x JOIN ledger.seat s ON s.id = x.seat_id"
+                     " JOIN ledger.reservation r ON r.id = x.reservation_id WHERE r.kind = 'walk_in'")  # fmt: skip
+    assert sent == "A3"

@@ -205,11 +205,13 @@ def _seats(session: Session, link: PosLink, state: VisitState) -> list[uuid.UUID
             )
         ).all()
     )
-    for table_id in state.table_ids:
-        if table_id not in mapped:
-            table = session.get(PosTable, (link.id, table_id))
-            lost = table is not None and table.mapping_lost_at is not None
-            raise _RefusedError("SEAT_MAPPING_LOST" if lost else "SEAT_NOT_MAPPED")
+    missing = [
+        session.get(PosTable, (link.id, table_id)) for table_id in state.table_ids if table_id not in mapped
+    ]
+    if missing:
+        # Of several the one that was never mapped is named: it needs more than a rename (M4 before M4b).
+        lost = all(table is not None and table.mapping_lost_at is not None for table in missing)
+        raise _RefusedError("SEAT_MAPPING_LOST" if lost else "SEAT_NOT_MAPPED")
     return [mapped[table_id] for table_id in state.table_ids]
 
 

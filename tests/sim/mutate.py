@@ -1,0 +1,102 @@
+"""Planted faults: one text in one module of the product, replaced at import. See ``make mutants``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from types import CodeType, ModuleType
+
+APPLY, DELIVERY = "portal.ledger.reservations.apply", "portal.link.delivery"
+SERVICE, OPERATIONS, VISITS = "portal.register.service", "portal.register.operations", "portal.visits.service"
+CHECKOUT, API, CHANGE = (
+    "portal.checkout.service",
+    "portal.ledger.api.views",
+    "portal.ledger.reservations.change",
+)
+DOMAIN, WIRE = "portal.register.domain", "portal.visits.domain"
+
+MUTANTS: dict[str, tuple[str, str, str]] = {
+    "ignore the revision": (APPLY, "        state.revision < record.revision\n        or (", "        False and ("),
+    "answer of an old revision wins": (
+        DELIVERY, "visit.answered_revision = result.revision", "visit.answered_revision = visit.revision"),
+    "value instead of revision in the three-way merge": (
+        APPLY, "moved = fresh or state.tables_revision > record.tables_revision",
+        'moved = fresh or [str(i) for i in state.table_ids] != (record.state or {}).get("table_ids")'),
+    "lane without lease": (
+        DELIVERY, "or_(DeliveryLane.lease_until.is_(None), DeliveryLane.lease_until < now)", "DeliveryLane.link_id == link_id"),
+    "a lease that never ends": (DELIVERY, "lease_until=now + LEASE)\n            .returning", "lease_until=now + LEASE * 999)\n            .returning"),
+    "merge without its target (O1)": (
+        APPLY, 'if target is None or target.link_id != link.id or target.outcome != "accepted"', "if False"),
+    "visit not owned by its row": (APPLY, "row.visit_id not in (None, state.visit_id) or", ""),
+    "acknowledged before commit": (
+        DELIVERY, "visit.attempted_revision = visit.revision", "visit.attempted_revision = visit.answered_revision = visit.revision"),
+    "old debts to a new link": (
+        DELIVERY, ".where(Visit.link_id == link.id, Visit.answered_revision < Visit.revision)",
+        ".where(Visit.store_id == link.store_id, Visit.link_id.is_not(None), Visit.answered_revision < Visit.revision)"),
+    "refusal never re-evaluated": (DELIVERY, "        if not run_write(session, due):\n", "        if True:\n"),
+    "refusal judged by the lane's version": (
+        DELIVERY, "Visit.answered_version != signals.version", "signals.version != lane.ledger_version"),
+    "window by date without epoch": (API, "{epoch(session)}:{shop.version}", "{shop.version}"),
+    "epoch ignored": (DELIVERY, "lane.epoch is not None and lane.epoch != epoch", "False"),
+    "op_id ignored": (SERVICE, "        if claimed is None:", "        if False:"),
+    "one evaluation a batch": (APPLY, "todo = again if progress else []", "todo = []"),
+    "stale change taken (P9)": (CHANGE, "if row.revision != wanted.revision:", "if False:"),
+    "repeated change applied twice (P9)": (CHANGE, "if row.last_request_id == wanted.request_id:", "if False:"),
+    "party size of the POS lost (P2)": (APPLY, "state.party_revision > record.party_revision", "False"),
+    "start is taken with the stay (P2)": (APPLY, "state.times_revision > record.times_revision", "(state.stay_revision or 0) > record.stay_revision"),
+    "no M5 (P5)": (APPLY, "        and now < row.start_at\n", "        and False\n"),
+    "reservation at a waiting table (P6)": (DOMAIN, 'if table.kind == "waiting":\n        raise UserError("予約のお客様は待機テーブルに配席', 'if False:\n        raise UserError("予約のお客様は待機テーブルに配席'),
+    "来店取消 not sent (P7)": (SERVICE, "        bump(s, visit, now, terminal_id=device.id, staff_id=actor.id)\n        record(", "        record("),
+    "来店取消 keeps the seat (P7)": (APPLY, "        _take_seats(session, row, [i for i in wanted if i in alive])\n", ""),
+    "merged source keeps its tables (O1)": (OPERATIONS, "        release_tables(s, source, now)\n", ""),
+    "reservation as the source of a merge (O1)": (DOMAIN, 'if source_kind == "reservation":', "if False:"),
+    "move not told (O2)": (OPERATIONS, "bump(s, visit, now, tables=True,", "bump(s, visit, now,"),
+    "reservation to a waiting table (O2)": (DOMAIN, 'if kind == "reservation" and table.kind == "waiting":', "if False:"),
+    "move in the ledger undone (O3)": (APPLY, "moved = fresh or state.tables_revision > record.tables_revision", "moved = True"),
+    "waiting table shown (O4)": (WIRE, 'if visit.status in ("cancelled", "merged") or waiting_only:', 'if visit.status in ("cancelled", "merged"):'),
+    "block holds nothing (O5)": (OPERATIONS, "        s.add(Occupancy(", "        str(Occupancy("),
+    "block in the ledger as a guest (O6)": (DOMAIN, 'if item.kind == "block":', "if False:"),
+    "paid is left although 解除 is due (O7)": (CHECKOUT, "if device.table_reset:", "if False:"),
+    "解除 not sent (O7)": (WIRE, '"left" if visit.status == "left" else "seated"', '"seated"'),
+    "two reservations in a group (O8)": (SERVICE, "    if other is not None:\n        raise UserError(\n            \"予約同士", "    if False:\n        raise UserError(\n            \"予約同士"),
+    "stay not set at checkout (O11)": (APPLY, 'if state.status == "left" and row.status != "left":', "if False:"),
+    "slip number not sent (O11)": (WIRE, '"slip_number": visit.slip_number', '"slip_number": None'),
+    "training reaches the ledger (S4)": (SERVICE, "if device.link_id and not device.training else None", "if device.link_id else None"),
+    "mapping asked of a party that sits (T6)": (APPLY, "_seats(session, link, state) if moved else []", "_seats(session, link, state)"),
+}  # fmt: skip
+
+
+class _Loader(SourceFileLoader):
+    old = new = ""
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        source = self.get_data(path).decode()
+        if self.old not in source:
+            raise SystemExit(f"the mutant's text is not in {fullname}: {self.old!r}")
+        return compile(source.replace(self.old, self.new, 1), path, "exec")
+
+
+class _Finder(MetaPathFinder):
+    def __init__(self, name: str) -> None:
+        self.module, self.old, self.new = MUTANTS[name]
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != self.module:
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        assert spec is not None
+        assert spec.origin is not None
+        loader = _Loader(fullname, spec.origin)
+        loader.old, loader.new = self.old, self.new
+        spec.loader = loader
+        return spec
+
+
+def install(name: str) -> None:
+    """Must run before the product is imported."""
+    sys.meta_path.insert(0, _Finder(name))
