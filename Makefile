@@ -2,7 +2,7 @@
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 BIN = .venv/bin
 
-.PHONY: run test lint types unit install format lock browser
+.PHONY: run test lint types unit install format lock browser sim mutants crash bench
 
 run: .venv/run.stamp
 	@exec $(BIN)/portal up
@@ -46,8 +46,14 @@ lock:
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --group dev pyproject.toml -o requirements-dev.lock
 
-sim: .venv/.dev
-	.venv/bin/python -m tests.sim
+sim: .venv/dev.stamp
+	$(BIN)/python -m tests.sim
 
-mutants: .venv/.dev
-	.venv/bin/python -m tests.sim.mutants
+mutants: .venv/dev.stamp
+	$(BIN)/python -m tests.sim.mutants
+
+crash: .venv/dev.stamp
+	$(BIN)/python -m tests.load.crash
+
+bench: .venv/dev.stamp
+	$(BIN)/python -m tests.load.bench
