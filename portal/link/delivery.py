@@ -5,26 +5,24 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Literal
 
 from sqlalchemy import or_, select, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from portal.database import run_write
 from portal.kernel.clock import Clock
-from portal.kernel.fmt import hm
 from portal.kernel.ids import new_id
+from portal.link.answers import add_notice, keep_answers
 from portal.link.client import LedgerClient, LedgerProblemError, LedgerUnavailableError, TokenBox
-from portal.link.contract import MAX_STATES, VisitBatch, VisitBatchAnswer, VisitResult, VisitState
+from portal.link.contract import Signals, VisitBatch, VisitBatchAnswer, VisitState
 from portal.link.models import DeliveryLane
+from portal.link.owed import Link, owed_states
 from portal.operations.models import ReservationLink
-from portal.visits.domain import REFUSAL_MESSAGES, delivery_state, wire_state
-from portal.visits.models import Notice, Visit
-from portal.visits.service import tables_of
+from portal.visits.models import Visit
 
 LEASE = timedelta(seconds=30)
 RECHECK = timedelta(seconds=10)
@@ -39,13 +37,13 @@ def _sleep(seconds: float) -> bool:
 
 
 @dataclass(frozen=True)
-class Link:
-    """What delivery needs of a link, read outside any transaction."""
+class Turn:
+    """One round of a lane's holder: what to send, or (``ask``) to ask first whether the ledger has changed."""
 
-    id: uuid.UUID
-    company_id: int
-    store_id: uuid.UUID
-    token: str
+    link: Link
+    lease: uuid.UUID
+    states: list[VisitState]
+    ask: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,159 +64,102 @@ class Deliverer:
         The session must be scoped to the company and outside a transaction. ``busy``: another holds the lease.
         """
         lease = new_id()
-        now = self.clock.now()
-        until = None if budget is None else now + timedelta(seconds=budget)
-        link = run_write(session, partial(self._take_lease, link_id=link_id, lease=lease, now=now))
-        if link is None:
+        until = None if budget is None else self.clock.now() + timedelta(seconds=budget)
+        turn = run_write(session, partial(self._begin, link_id=link_id, lease=lease))
+        if turn is None:
             return "busy"
         outcome: Outcome = "idle"
         try:
-            self._recheck(session, link, seconds)
-            while True:
-                states = run_write(session, lambda s: self._owed(s, link))
-                if not states:
-                    break
-                answer = self.client.send_visits(
-                    session, link.token, VisitBatch(states=states), seconds=seconds
-                )
-                settle = partial(self._settle, link=link, lease=lease, sent=states, answer=answer)
-                held = run_write(session, settle)
+            if turn.ask:
+                signals = self.client.signals(session, turn.link.token, seconds=seconds)
+                turn = run_write(session, partial(self._reopen, turn=turn, signals=signals))
+            while turn.states:
+                batch = VisitBatch(states=turn.states)
+                answer = self.client.send_visits(session, turn.link.token, batch, seconds=seconds)
                 outcome = "done"
-                if not held:
-                    return outcome
-                if until is not None and self.clock.now() >= until:
-                    break
+                late = until is not None and self.clock.now() >= until
+                turn = run_write(session, partial(self._settle, turn=turn, answer=answer, last=late))
         except LedgerUnavailableError as error:
             reason = str(error)
-            run_write(session, lambda s: self._failed(s, link.id, lease, reason))
-            return "failed"
         except LedgerProblemError as problem:
             reason = problem.code
-            run_write(session, lambda s: self._failed(s, link.id, lease, reason))
-            return "failed"
-        run_write(session, lambda s: self._release(s, link.id, lease))
-        return outcome
+        else:
+            return outcome
+        run_write(session, lambda s: self._failed(s, link_id, lease, reason))
+        return "failed"
 
-    def _take_lease(
-        self, session: Session, link_id: uuid.UUID, lease: uuid.UUID, now: datetime
-    ) -> Link | None:
+    def _begin(self, session: Session, link_id: uuid.UUID, lease: uuid.UUID) -> Turn | None:
+        """Take the lease and what is owed; with nothing to do the lease is not kept. None: it is held."""
+        now = self.clock.now()
         row = session.get(ReservationLink, link_id)
         if row is None or row.state != "active" or row.access_token_encrypted is None:
             return None
-        taken = session.execute(
-            update(DeliveryLane)
+        lane = session.scalar(
+            select(DeliveryLane)
             .where(
                 DeliveryLane.link_id == link_id,
                 or_(DeliveryLane.lease_until.is_(None), DeliveryLane.lease_until < now),
             )
-            .values(lease_token=lease, lease_until=now + LEASE)
-            .returning(DeliveryLane.link_id)
-        ).first()
-        if taken is None:
+            .with_for_update(skip_locked=True)
+            .execution_options(populate_existing=True)
+        )
+        if lane is None:
             return None
-        return Link(row.id, row.company_id, row.store_id, self.tokens.open(row.access_token_encrypted))
-
-    def _owed(self, session: Session, link: Link) -> list[VisitState]:
-        """What is owed, oldest change first; marked as attempted before it leaves."""
-        visits = session.scalars(
-            select(Visit)
-            .where(Visit.link_id == link.id, Visit.answered_revision < Visit.revision)
-            .order_by(Visit.change_seq)
-            .limit(MAX_STATES)
-            .with_for_update()
-        ).all()
-        states = []
-        for visit in visits:
-            tables = tables_of(session, visit.id)
-            normal = [table.id for table in tables if table.kind == "normal"]
-            visit.attempted_revision = visit.revision
-            target = session.get(Visit, visit.merged_into_id) if visit.merged_into_id else None
-            told = target is not None and target.link_id == link.id and delivery_state(target) != "not_linked"
-            merged_into = target.id if target is not None and told else None
-            states.append(wire_state(visit, list(normal), bool(tables) and not normal, merged_into))
-        return states
-
-    def _settle(
-        self, session: Session, link: Link, lease: uuid.UUID, sent: list[VisitState], answer: VisitBatchAnswer
-    ) -> bool:
-        """Keep the answers; True while the lease is still ours and there may be more."""
-        now = self.clock.now()
-        lane = session.get_one(DeliveryLane, link.id, with_for_update=True)
-        by_id = {result.visit_id: result for result in answer.results}
-        for state in sent:
-            result = by_id.get(state.visit_id)
-            if result is None or result.revision != state.revision:
-                raise LedgerUnavailableError("an answer without a result for each state")
-            visit = session.get_one(Visit, state.visit_id, with_for_update=True, populate_existing=True)
-            if visit.answered_revision < state.revision <= visit.revision:
-                self._keep(session, visit, result, answer.version, now)
-        notice_epoch(session, lane, answer.epoch, now)
-        lane.ledger_version = answer.version
-        lane.failures, lane.failing_since, lane.last_error, lane.last_ok_at = 0, None, None, now
-        lane.next_try_at = now
-        if lane.lease_token != lease:
-            return False
-        lane.lease_until = now + LEASE
-        return True
-
-    def _keep(self, session: Session, visit: Visit, result: VisitResult, version: int, now: datetime) -> None:
-        again = visit.answer_outcome == "refused" and visit.answer_code == result.code
-        visit.answered_revision = result.revision
-        visit.answer_outcome, visit.answer_code, visit.answered_at = result.outcome, result.code, now
-        visit.not_before, visit.answered_version = result.not_before, version
-        if result.outcome == "refused":
-            visit.refused_since = visit.refused_since or now
-            if not again or visit.warned_revision < visit.tables_revision:
-                message = REFUSAL_MESSAGES.get(result.code or "", "M5")
-                if message:
-                    add_notice(session, visit, message, {"code": result.code}, now)
-            visit.warned_revision = visit.revision
-            return
-        visit.refused_since = None
-        visit.overlaps = [overlap.model_dump(mode="json") for overlap in result.overlaps]
-        placed = max(visit.tables_revision, visit.times_revision)
-        if result.overlaps and visit.warned_revision < placed:
-            first = result.overlaps[0]
-            add_notice(session, visit, "M3", {"time": hm(first.start_at), "seat": first.seat_name}, now)
-        visit.warned_revision = visit.revision
-
-    def _recheck(self, session: Session, link: Link, seconds: float) -> None:
-        """Refused states are asked about again once the ledger has changed, or their time has come (D2)."""
-
-        def due(s: Session) -> bool:
-            lane = s.get_one(DeliveryLane, link.id)
-            refused = s.scalar(
-                select(Visit.id).where(
-                    Visit.link_id == link.id, Visit.answer_outcome == "refused", Visit.dropped_at.is_(None)
-                )
+        link = Link(row.id, row.company_id, row.store_id, self.tokens.open(row.access_token_encrypted))
+        ask = False
+        if lane.recheck_at <= now:
+            refused = select(Visit.id).where(
+                Visit.link_id == link_id, Visit.answer_outcome == "refused", Visit.dropped_at.is_(None)
             )
-            now = self.clock.now()
-            if refused is None or lane.recheck_at > now:
-                return False
+            ask = session.scalar(refused.limit(1)) is not None
+        states = [] if ask else owed_states(session, link)
+        if ask:
             lane.recheck_at = now + RECHECK
-            return True
+        held = ask or bool(states)
+        lane.lease_token, lane.lease_until = (lease, now + LEASE) if held else (None, None)
+        return Turn(link, lease, states, ask)
 
-        if not run_write(session, due):
-            return
-        signals = self.client.signals(session, link.token, seconds=seconds)
+    def _reopen(self, session: Session, turn: Turn, signals: Signals) -> Turn:
+        """Refused states are asked about again once the ledger has changed, or their time has come (D2)."""
         now = self.clock.now()
-
-        def reopen(s: Session) -> None:
-            # Not the lane's version but the one each was refused at: batches sent since may have moved on.
-            lane = s.get_one(DeliveryLane, link.id, with_for_update=True)
-            notice_epoch(s, lane, signals.epoch, now)
-            statement = update(Visit).where(
-                Visit.link_id == link.id, Visit.answer_outcome == "refused", Visit.dropped_at.is_(None),
+        lane = session.get_one(DeliveryLane, turn.link.id, with_for_update=True, populate_existing=True)
+        notice_epoch(session, lane, signals.epoch, now)
+        # Not the lane's version but the one each was refused at: batches sent since may have moved on.
+        session.execute(
+            update(Visit)
+            .where(
+                Visit.link_id == turn.link.id, Visit.answer_outcome == "refused", Visit.dropped_at.is_(None),
                 Visit.answered_revision == Visit.revision,
                 or_(
                     Visit.answered_version.is_(None), Visit.answered_version != signals.version,
                     Visit.not_before <= now,
                 ),
-            )  # fmt: skip
-            s.execute(statement.values(answered_revision=Visit.revision - 1))
-            lane.ledger_version = signals.version
+            )
+            .values(answered_revision=Visit.revision - 1)
+        )  # fmt: skip
+        lane.ledger_version = signals.version
+        return self._next(session, turn, lane, now)
 
-        run_write(session, reopen)
+    def _next(self, session: Session, turn: Turn, lane: DeliveryLane, now: datetime) -> Turn:
+        """What is owed now, or the lease given back in the same transaction."""
+        if lane.lease_token != turn.lease:
+            return replace(turn, states=[], ask=False)
+        states = owed_states(session, turn.link)
+        lane.lease_token, lane.lease_until = (turn.lease, now + LEASE) if states else (None, None)
+        return replace(turn, states=states, ask=False)
+
+    def _settle(self, session: Session, turn: Turn, answer: VisitBatchAnswer, *, last: bool) -> Turn:
+        """Keep the answers; the next states, while the lease is still ours. ``last``: leave the rest."""
+        now = self.clock.now()
+        lane = session.get_one(DeliveryLane, turn.link.id, with_for_update=True, populate_existing=True)
+        keep_answers(session, turn.states, answer, now)
+        notice_epoch(session, lane, answer.epoch, now)
+        lane.ledger_version = answer.version
+        lane.failures, lane.failing_since, lane.last_error, lane.last_ok_at = 0, None, None, now
+        lane.next_try_at = now
+        if last and lane.lease_token == turn.lease:
+            lane.lease_token, lane.lease_until = None, None
+        return self._next(session, turn, lane, now)
 
     def _failed(self, session: Session, link_id: uuid.UUID, lease: uuid.UUID, reason: str) -> None:
         now = self.clock.now()
@@ -229,13 +170,6 @@ class Deliverer:
         lane.next_try_at = now + min(MOST_BACKOFF, timedelta(seconds=0.5 * 2 ** min(lane.failures, 6)))
         if lane.lease_token == lease:
             lane.lease_token, lane.lease_until = None, None
-
-    def _release(self, session: Session, link_id: uuid.UUID, lease: uuid.UUID) -> None:
-        session.execute(
-            update(DeliveryLane)
-            .where(DeliveryLane.link_id == link_id, DeliveryLane.lease_token == lease)
-            .values(lease_token=None, lease_until=None)
-        )
 
     def now_for(self, session: Session, visit_id: uuid.UUID, *, seconds: float = 2.0) -> None:
         """The immediate try for the person at the register; M6 where no answer came in time."""
@@ -261,22 +195,6 @@ class Deliverer:
                 add_notice(s, late, "M6", {}, self.clock.now())
 
         run_write(session, tell)
-
-
-def add_notice(
-    session: Session, visit: Visit, message: str, params: dict[str, object], now: datetime
-) -> None:
-    """A message for the terminal that acted, once per revision; also when the answer came late."""
-    if visit.last_terminal_id is None:
-        return
-    session.execute(
-        insert(Notice)
-        .values(
-            id=new_id(), company_id=visit.company_id, store_id=visit.store_id, terminal_id=visit.last_terminal_id,
-            visit_id=visit.id, visit_revision=visit.revision, message=message, params=params, created_at=now,
-        )
-        .on_conflict_do_nothing()
-    )  # fmt: skip
 
 
 def notice_epoch(session: Session, lane: DeliveryLane, epoch: str, now: datetime) -> None:

@@ -12,8 +12,9 @@ from portal.database import run_write
 from portal.kernel.business_day import business_date, day_start
 from portal.link.client import LedgerProblemError, LedgerUnavailableError
 from portal.link.contract import ReservationItem
-from portal.link.delivery import Deliverer, Link, notice_epoch
+from portal.link.delivery import Deliverer, notice_epoch
 from portal.link.models import DeliveryLane, FeedSnapshot
+from portal.link.owed import Link
 from portal.operations.models import ReservationLink
 from portal.stores.models import Store
 from portal.terminals.models import Terminal

@@ -20,8 +20,8 @@ from portal.identity.models import Staff
 from portal.identity.service import Actor
 from portal.kernel.errors import ConflictError, NotFoundError, UserError
 from portal.kernel.fmt import hm
+from portal.link.answers import add_notice
 from portal.link.contract import ReservationItem
-from portal.link.delivery import add_notice
 from portal.operations.models import ReservationLink
 from portal.register.domain import MasterTable, ensure_seatable, last_fetched_overlap
 from portal.tables.floor_models import TableGroup, TableGroupMember

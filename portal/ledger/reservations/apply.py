@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import uuid
+from collections import defaultdict
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from portal.kernel.ids import new_id
 from portal.ledger.models import (
     PosLink,
     PosTable,
@@ -32,6 +35,43 @@ class ForeignVisitError(Exception):
     """The visit id is known from another link: ids are not shared."""
 
 
+@dataclass
+class _Work:
+    """Everything that a batch touches, read in a few statements however long it is."""
+
+    session: Session
+    link: PosLink
+    now: datetime
+    records: dict[uuid.UUID, VisitRecord]
+    rows: dict[uuid.UUID, Reservation]
+    held: dict[uuid.UUID, list[uuid.UUID]]
+    mapping: dict[uuid.UUID, uuid.UUID]
+    new_rows: list[Reservation] = field(default_factory=list)
+    new_records: list[VisitRecord] = field(default_factory=list)
+    reseated: set[uuid.UUID] = field(default_factory=set)
+
+    def take_seats(self, row: Reservation, seats: list[uuid.UUID]) -> None:
+        self.held[row.id] = list(dict.fromkeys(seats))
+        self.reseated.add(row.id)
+
+    def write(self) -> None:
+        """Rows first: records and seats point at them."""
+        self.session.add_all(self.new_rows)
+        self.session.flush()
+        self.session.add_all(self.new_records)
+        if self.reseated:
+            old = self.reseated - {row.id for row in self.new_rows}
+            if old:
+                gone = delete(ReservationSeat).where(ReservationSeat.reservation_id.in_(old))
+                self.session.execute(gone.execution_options(synchronize_session=False))
+            self.session.add_all(
+                ReservationSeat(reservation_id=row_id, seat_id=seat_id, company_id=self.link.company_id)
+                for row_id in self.reseated
+                for seat_id in self.held[row_id]
+            )
+        self.session.flush()
+
+
 def apply_batch(session: Session, link: PosLink, batch: VisitBatch, now: datetime) -> VisitBatchAnswer:
     """Apply states in order, in this transaction, with a result for each.
 
@@ -40,14 +80,15 @@ def apply_batch(session: Session, link: PosLink, batch: VisitBatch, now: datetim
     each other. Raises ForeignVisitError.
     """
     shop = lock_shop(session, link.shop_id)
-    found: dict[uuid.UUID, tuple[VisitRecord, datetime | None]] = {}
+    work = _prepare(session, link, batch, now)
+    not_before: dict[uuid.UUID, datetime | None] = {}
     changed = False
     todo = list(batch.states)
     while todo:
         again, progress = [], False
         for state in todo:
-            record, not_before, fresh = _take(session, link, state, now)
-            found[state.visit_id] = record, not_before
+            record, wait, fresh = _take(work, state)
+            not_before[state.visit_id] = wait
             if fresh and record.outcome == "accepted":
                 progress = True
             elif fresh:
@@ -55,17 +96,59 @@ def apply_batch(session: Session, link: PosLink, batch: VisitBatch, now: datetim
         changed |= progress
         # What one state needed may have come with a later one of the same batch.
         todo = again if progress else []
+    work.write()
     if changed:
         touch(shop)
-    answers = [_answer(session, state, *found[state.visit_id]) for state in batch.states]
+    found = _overlaps(work, batch)
+    answers = [
+        VisitResult(
+            visit_id=state.visit_id, revision=state.revision,
+            outcome="accepted" if work.records[state.visit_id].outcome == "accepted" else "refused",
+            code=work.records[state.visit_id].code, not_before=not_before[state.visit_id],  # type: ignore[arg-type]
+            overlaps=found.get(state.visit_id, []),
+        )
+        for state in batch.states
+    ]  # fmt: skip
     return VisitBatchAnswer(epoch=epoch(session), version=shop.version, results=answers)
 
 
-def _take(
-    session: Session, link: PosLink, state: VisitState, now: datetime
-) -> tuple[VisitRecord, datetime | None, bool]:
+def _prepare(session: Session, link: PosLink, batch: VisitBatch, now: datetime) -> _Work:
+    ids = {state.visit_id for state in batch.states} | {
+        state.merged_into for state in batch.states if state.merged_into is not None
+    }
+    fresh = {"populate_existing": True}
+    records = {
+        record.visit_id: record
+        for record in session.scalars(
+            select(VisitRecord).where(VisitRecord.visit_id.in_(ids)).execution_options(**fresh)
+        )
+    }
+    row_ids = {r.reservation_row_id for r in records.values() if r.reservation_row_id} | {
+        state.reservation_id for state in batch.states if state.reservation_id is not None
+    }
+    rows: dict[uuid.UUID, Reservation] = {}
+    held: dict[uuid.UUID, list[uuid.UUID]] = defaultdict(list)
+    if row_ids:
+        wanted = select(Reservation).where(Reservation.id.in_(row_ids), Reservation.shop_id == link.shop_id)
+        rows = {row.id: row for row in session.scalars(wanted.execution_options(**fresh))}
+        statement = select(ReservationSeat.reservation_id, ReservationSeat.seat_id)
+        for row_id, seat_id in session.execute(statement.where(ReservationSeat.reservation_id.in_(row_ids))):
+            held[row_id].append(seat_id)
+    tables = {table_id for state in batch.states for table_id in state.table_ids}
+    mapping: dict[uuid.UUID, uuid.UUID] = dict(
+        session.execute(
+            select(SeatMapping.table_id, SeatMapping.seat_id).where(
+                SeatMapping.link_id == link.id, SeatMapping.table_id.in_(tables)
+            )
+        ).all()
+    )
+    return _Work(session, link, now, records, rows, held, mapping)
+
+
+def _take(work: _Work, state: VisitState) -> tuple[VisitRecord, datetime | None, bool]:
     """The record of a state, when to ask again, and whether it was evaluated (not merely known)."""
-    record = session.get(VisitRecord, state.visit_id, with_for_update=True)
+    link = work.link
+    record = work.records.get(state.visit_id)
     if record is not None and record.link_id != link.id:
         raise ForeignVisitError
     if record is not None and (
@@ -78,52 +161,33 @@ def _take(
             visit_id=state.visit_id, link_id=link.id, company_id=link.company_id, shop_id=link.shop_id,
             reservation_row_id=None, tables_revision=0, party_revision=0, times_revision=0, stay_revision=0,
         )  # fmt: skip
+        work.records[state.visit_id] = record
+        work.new_records.append(record)
     not_before = None
     try:
-        _apply(session, link, state, record, now)
+        _apply(work, state, record)
         record.outcome, record.code = "accepted", None
     except _RefusedError as refused:
         record.outcome, record.code, not_before = "refused", refused.code, refused.not_before
-    record.revision, record.received_at = state.revision, now
+    record.revision, record.received_at = state.revision, work.now
     record.state = state.model_dump(mode="json")
-    session.add(record)
-    session.flush()
     return record, not_before, True
 
 
-def _answer(
-    session: Session, state: VisitState, record: VisitRecord, not_before: datetime | None
-) -> VisitResult:
-    overlaps: list[Overlap] = []
-    if record.outcome == "accepted" and state.status == "seated" and record.reservation_row_id:
-        row = session.get(Reservation, record.reservation_row_id)
-        if row is not None and row.status == "seated" and row.visit_id == state.visit_id:
-            overlaps = overlaps_of(session, row)
-    return VisitResult.model_validate(
-        {
-            "visit_id": state.visit_id,
-            "revision": state.revision,
-            "outcome": record.outcome,
-            "code": record.code,
-            "not_before": not_before,
-            "overlaps": overlaps,
-        }
-    )
-
-
-def _apply(session: Session, link: PosLink, state: VisitState, record: VisitRecord, now: datetime) -> None:
+def _apply(work: _Work, state: VisitState, record: VisitRecord) -> None:
+    now = work.now
     if state.status == "withdrawn":
         if state.merged_into is not None:
-            target = session.get(VisitRecord, state.merged_into)
-            if target is None or target.link_id != link.id or target.outcome != "accepted":
+            target = work.records.get(state.merged_into)
+            if target is None or target.link_id != work.link.id or target.outcome != "accepted":
                 raise _RefusedError("MERGE_TARGET_MISSING")
-        _withdraw(session, record)
+        _withdraw(work, record)
         return
-    row = _row(session, link, state, record)
+    row = _row(work, state, record)
     fresh = row is None or row.visit_id != state.visit_id
     moved = fresh or state.tables_revision > record.tables_revision
     # Only a new place needs a seat: a party that sits leaves, whatever became of the mapping since (O3, T6).
-    seats = _seats(session, link, state) if moved else []
+    seats = _seats(work, state) if moved else []
     if (
         row is not None
         and state.kind == "reservation"
@@ -134,16 +198,16 @@ def _apply(session: Session, link: PosLink, state: VisitState, record: VisitReco
         raise _RefusedError("BEFORE_RESERVED_TIME", row.start_at)
     if row is None:
         row = Reservation(
-            company_id=link.company_id, shop_id=link.shop_id, kind="walk_in", status="seated",
-            party_size=state.party_size, start_at=state.start_at, stay_minutes=state.stay_minutes,
-            visit_id=state.visit_id, created_at=now,
+            id=new_id(), company_id=work.link.company_id, shop_id=work.link.shop_id, kind="walk_in",
+            status="seated", party_size=state.party_size, start_at=state.start_at, revision=1,
+            stay_minutes=state.stay_minutes, visit_id=state.visit_id, created_at=now,
         )  # fmt: skip
-        session.add(row)
-        session.flush()
+        work.rows[row.id] = row
+        work.new_rows.append(row)
     if fresh and state.kind == "reservation":
-        row.before_visit = {"seat_ids": [str(i) for i in seat_ids(session, row.id)]}
+        row.before_visit = {"seat_ids": [str(i) for i in work.held[row.id]]}
     if moved:
-        _take_seats(session, row, seats)
+        work.take_seats(row, seats)
         record.tables_revision = state.tables_revision
     if (state.kind == "walk_in" and fresh) or state.party_revision > record.party_revision:
         row.party_size = state.party_size
@@ -166,8 +230,8 @@ def _apply(session: Session, link: PosLink, state: VisitState, record: VisitReco
     record.reservation_row_id = row.id
 
 
-def _withdraw(session: Session, record: VisitRecord) -> None:
-    row = session.get(Reservation, record.reservation_row_id) if record.reservation_row_id else None
+def _withdraw(work: _Work, record: VisitRecord) -> None:
+    row = work.rows.get(record.reservation_row_id) if record.reservation_row_id else None
     # A late 来店取消 of an old visit must not undo a new one: only the owner's word counts.
     if row is None or row.visit_id != record.visit_id:
         return
@@ -178,17 +242,19 @@ def _withdraw(session: Session, record: VisitRecord) -> None:
         row.visit_id = None
         row.slip_number, row.points_used, row.ended_at = None, 0, None
         wanted = [uuid.UUID(i) for i in (row.before_visit or {}).get("seat_ids", [])]
-        alive = set(session.scalars(select(Seat.id).where(Seat.id.in_(wanted), Seat.deleted_at.is_(None))))
-        _take_seats(session, row, [i for i in wanted if i in alive])
+        living = select(Seat.id).where(Seat.id.in_(wanted), Seat.deleted_at.is_(None))
+        with work.session.no_autoflush:
+            alive = set(work.session.scalars(living))
+        work.take_seats(row, [i for i in wanted if i in alive])
         row.before_visit = None
     row.revision += 1
 
 
-def _row(session: Session, link: PosLink, state: VisitState, record: VisitRecord) -> Reservation | None:
+def _row(work: _Work, state: VisitState, record: VisitRecord) -> Reservation | None:
     if state.kind == "walk_in":
-        return session.get(Reservation, record.reservation_row_id) if record.reservation_row_id else None
-    row = session.get(Reservation, state.reservation_id) if state.reservation_id else None
-    if row is None or row.shop_id != link.shop_id or row.kind != "reservation":
+        return work.rows.get(record.reservation_row_id) if record.reservation_row_id else None
+    row = work.rows.get(state.reservation_id) if state.reservation_id else None
+    if row is None or row.kind != "reservation":
         raise _RefusedError("RESERVATION_NOT_FOUND")
     if row.status == "cancelled":
         raise _RefusedError("RESERVATION_CANCELLED")
@@ -197,22 +263,59 @@ def _row(session: Session, link: PosLink, state: VisitState, record: VisitRecord
     return row
 
 
-def _seats(session: Session, link: PosLink, state: VisitState) -> list[uuid.UUID]:
-    mapped: dict[uuid.UUID, uuid.UUID] = dict(
-        session.execute(
-            select(SeatMapping.table_id, SeatMapping.seat_id).where(
-                SeatMapping.link_id == link.id, SeatMapping.table_id.in_(state.table_ids)
-            )
-        ).all()
-    )
-    missing = [
-        session.get(PosTable, (link.id, table_id)) for table_id in state.table_ids if table_id not in mapped
-    ]
+def _seats(work: _Work, state: VisitState) -> list[uuid.UUID]:
+    with work.session.no_autoflush:
+        missing = [
+            work.session.get(PosTable, (work.link.id, table_id))
+            for table_id in state.table_ids
+            if table_id not in work.mapping
+        ]
     if missing:
         # Of several the one that was never mapped is named: it needs more than a rename (M4 before M4b).
         lost = all(table is not None and table.mapping_lost_at is not None for table in missing)
         raise _RefusedError("SEAT_MAPPING_LOST" if lost else "SEAT_NOT_MAPPED")
-    return [mapped[table_id] for table_id in state.table_ids]
+    return [work.mapping[table_id] for table_id in state.table_ids]
+
+
+def _overlaps(work: _Work, batch: VisitBatch) -> dict[uuid.UUID, list[Overlap]]:
+    """Parties and blocks on the seats of each party that sits, during [start, start + stay) (P4)."""
+    sitting: dict[uuid.UUID, Reservation] = {}
+    for state in batch.states:
+        record = work.records[state.visit_id]
+        row = work.rows.get(record.reservation_row_id) if record.reservation_row_id else None
+        if record.outcome != "accepted" or state.status != "seated" or row is None:
+            continue
+        if row.status == "seated" and row.visit_id == state.visit_id:
+            sitting[state.visit_id] = row
+    seats = {seat_id for row in sitting.values() for seat_id in work.held[row.id]}
+    if not seats:
+        return {}
+    latest = max(row.start_at + timedelta(minutes=row.stay_minutes) for row in sitting.values())
+    earliest = min(row.start_at for row in sitting.values())
+    others: Any = work.session.execute(
+        select(Reservation.id, Reservation.kind, Reservation.status, Reservation.start_at,
+               Reservation.stay_minutes, Seat.id, Seat.name)
+        .join(ReservationSeat, ReservationSeat.reservation_id == Reservation.id)
+        .join(Seat, Seat.id == ReservationSeat.seat_id)
+        .where(
+            Reservation.shop_id == work.link.shop_id, Reservation.status.in_(("before", "seated")),
+            ReservationSeat.seat_id.in_(seats), Reservation.start_at < latest,
+            Reservation.start_at > earliest - timedelta(minutes=2880),
+        )
+        .order_by(Reservation.start_at, Seat.name)
+    ).all()  # fmt: skip
+    found: dict[uuid.UUID, list[Overlap]] = {}
+    for visit_id, row in sitting.items():
+        own = set(work.held[row.id])
+        end = row.start_at + timedelta(minutes=row.stay_minutes)
+        hits = []
+        for other_id, kind, status, start, stay, seat_id, seat_name in others:
+            other_end = start + timedelta(minutes=stay)
+            if other_id != row.id and seat_id in own and start < end and other_end > row.start_at:
+                shown = "block" if kind == "block" else status
+                hits.append(Overlap(start_at=start, end_at=other_end, seat_name=seat_name, status=shown))  # type: ignore[arg-type]
+        found[visit_id] = hits
+    return found
 
 
 def seat_ids(session: Session, row_id: uuid.UUID) -> list[uuid.UUID]:
@@ -231,38 +334,3 @@ def _take_seats(session: Session, row: Reservation, seats: list[uuid.UUID]) -> N
 def set_seats(session: Session, row: Reservation, seats: list[uuid.UUID]) -> None:
     """Give a row other seats by hand."""
     _take_seats(session, row, seats)
-
-
-def overlaps_of(session: Session, row: Reservation) -> list[Overlap]:
-    """Parties and blocks on the row's seats during [start, start + stay) (P4)."""
-    own = seat_ids(session, row.id)
-    if not own:
-        return []
-    end = row.start_at + timedelta(minutes=row.stay_minutes)
-    found: Any = session.execute(
-        select(Reservation, Seat.name)
-        .join(ReservationSeat, ReservationSeat.reservation_id == Reservation.id)
-        .join(Seat, Seat.id == ReservationSeat.seat_id)
-        .where(
-            Reservation.shop_id == row.shop_id,
-            Reservation.id != row.id,
-            Reservation.status.in_(("before", "seated")),
-            ReservationSeat.seat_id.in_(own),
-            Reservation.start_at < end,
-            Reservation.start_at > row.start_at - timedelta(minutes=2880),
-        )
-        .order_by(Reservation.start_at, Seat.name)
-    )
-    hits = []
-    for other, seat_name in found:
-        other_end = other.start_at + timedelta(minutes=other.stay_minutes)
-        if other_end > row.start_at:
-            status = "block" if other.kind == "block" else other.status
-            values = {
-                "start_at": other.start_at,
-                "end_at": other_end,
-                "seat_name": seat_name,
-                "status": status,
-            }
-            hits.append(Overlap.model_validate(values))
-    return hits
