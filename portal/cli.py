@@ -127,6 +127,8 @@ def serve(only: str | None) -> None:
 @main.command("worker")
 def worker_command() -> None:
     """送信待ちをお席トットくんへ届けるワーカーを起動します."""
+    # On one machine the person at the register comes before a backlog.
+    os.nice(5)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

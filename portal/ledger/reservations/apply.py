@@ -6,12 +6,14 @@ import uuid
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import delete, select
+from sqlalchemy import Table, delete, select
 from sqlalchemy.orm import Session
 
+from portal.database import bulk_insert
 from portal.kernel.ids import new_id
+from portal.ledger.database import LedgerBase
 from portal.ledger.models import (
     PosLink,
     PosTable,
@@ -56,20 +58,35 @@ class _Work:
 
     def write(self) -> None:
         """Rows first: records and seats point at them."""
-        self.session.add_all(self.new_rows)
+        with self.session.no_autoflush:
+            bulk_insert(self.session, _table(Reservation), [_columns(row, ROW) for row in self.new_rows])
         self.session.flush()
-        self.session.add_all(self.new_records)
-        if self.reseated:
-            old = self.reseated - {row.id for row in self.new_rows}
-            if old:
-                gone = delete(ReservationSeat).where(ReservationSeat.reservation_id.in_(old))
-                self.session.execute(gone.execution_options(synchronize_session=False))
-            self.session.add_all(
-                ReservationSeat(reservation_id=row_id, seat_id=seat_id, company_id=self.link.company_id)
-                for row_id in self.reseated
-                for seat_id in self.held[row_id]
-            )
-        self.session.flush()
+        bulk_insert(self.session, _table(VisitRecord), [_columns(row, RECORD) for row in self.new_records])
+        old = self.reseated - {row.id for row in self.new_rows}
+        if old:
+            gone = delete(ReservationSeat).where(ReservationSeat.reservation_id.in_(old))
+            self.session.execute(gone.execution_options(synchronize_session=False))
+        company = self.link.company_id
+        seats = [
+            {"reservation_id": row_id, "seat_id": seat_id, "company_id": company}
+            for row_id in self.reseated
+            for seat_id in self.held[row_id]
+        ]
+        bulk_insert(self.session, _table(ReservationSeat), seats)
+
+
+ROW = ("id", "company_id", "shop_id", "kind", "status", "party_size", "start_at", "stay_minutes", "ended_at",
+       "slip_number", "points_used", "visit_id", "revision", "created_at", "updated_at")  # fmt: skip
+RECORD = ("visit_id", "link_id", "company_id", "shop_id", "reservation_row_id", "revision", "outcome", "code", "state",
+          "tables_revision", "party_revision", "times_revision", "stay_revision", "received_at")  # fmt: skip
+
+
+def _table(model: type[LedgerBase]) -> Table:
+    return cast(Table, model.__table__)
+
+
+def _columns(row: object, names: tuple[str, ...]) -> dict[str, object]:
+    return {name: getattr(row, name) for name in names}
 
 
 def apply_batch(session: Session, link: PosLink, batch: VisitBatch, now: datetime) -> VisitBatchAnswer:
