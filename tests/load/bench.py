@@ -87,7 +87,9 @@ class Bench:
         waiter.post("/register/open")
         table = str(self.one("SELECT id FROM pos.dining_table WHERE store_id = %s AND name = 'A1'", store))
         link = self.one("SELECT id FROM pos.reservation_link WHERE store_id = %s AND state = 'active'", store)
-        terminal = self.one("SELECT id FROM pos.terminal WHERE registered_at IS NOT NULL ORDER BY registered_at DESC LIMIT 1")
+        terminal = self.one(
+            "SELECT id FROM pos.terminal WHERE registered_at IS NOT NULL ORDER BY registered_at DESC LIMIT 1"
+        )
         free = f"UPDATE pos.occupancy SET released_at = now(), at_end = true WHERE table_id = '{table}' AND released_at IS NULL"
 
         def seat() -> float:
@@ -102,7 +104,10 @@ class Bench:
         def raw() -> float:
             op, visit, now = uuid.uuid4(), uuid.uuid4(), datetime.now(UTC)
             began = time.perf_counter()
-            self.db.execute("INSERT INTO pos.operation (op_id, company_id, terminal_id, kind, created_at) VALUES (%s, 1, %s, 'seat', %s)", (op, terminal, now))
+            self.db.execute(
+                "INSERT INTO pos.operation (op_id, company_id, terminal_id, kind, created_at) VALUES (%s, 1, %s, 'seat', %s)",
+                (op, terminal, now),
+            )
             self.db.execute(
                 "INSERT INTO pos.visit (id, company_id, store_id, link_id, training, kind, party_size, business_date, start_at, stay_minutes,"
                 " seated_at, status, changed_at, created_at, opened_terminal_id, last_terminal_id) VALUES"
@@ -111,7 +116,9 @@ class Bench:
             self.db.execute(
                 "INSERT INTO pos.occupancy (id, company_id, store_id, visit_id, table_id, training, taken_at) VALUES (%s, 1, %s, %s, %s, false, %s)",
                 (uuid.uuid4(), store, visit, table, now))  # fmt: skip
-            self.db.execute("UPDATE pos.operation SET result = %s WHERE op_id = %s", (Jsonb({"visit_id": str(visit)}), op))
+            self.db.execute(
+                "UPDATE pos.operation SET result = %s WHERE op_id = %s", (Jsonb({"visit_id": str(visit)}), op)
+            )
             self.db.commit()
             took = time.perf_counter() - began
             self.one(free + " RETURNING 1")
@@ -134,23 +141,50 @@ class Bench:
         box = TokenBox(self.settings.token_key)
         made = []
         cursor = self.db.cursor()
-        cursor.execute("INSERT INTO pos.company VALUES (%s, %s, 'bench') ON CONFLICT DO NOTHING", (company, f"B{company}"))
+        cursor.execute(
+            "INSERT INTO pos.company VALUES (%s, %s, 'bench') ON CONFLICT DO NOTHING",
+            (company, f"B{company}"),
+        )
         for number in range(stores):
-            store, shop, link, client, token = uuid.uuid4(), uuid.uuid4(), uuid.uuid4(), uuid.uuid4(), uuid.uuid4().hex
+            store, shop, link, client, token = (
+                uuid.uuid4(),
+                uuid.uuid4(),
+                uuid.uuid4(),
+                uuid.uuid4(),
+                uuid.uuid4().hex,
+            )
             table, seat = uuid.uuid4(), uuid.uuid4()
-            cursor.execute("INSERT INTO pos.store (id, company_id, code, name) VALUES (%s, %s, %s, 'b')", (store, company, f"{number:04d}"))
-            cursor.execute("INSERT INTO pos.dining_table (id, company_id, store_id, name, capacity, position, kind) VALUES (%s, %s, %s, 'A1', 4, 1, 'normal')", (table, company, store))
+            cursor.execute(
+                "INSERT INTO pos.store (id, company_id, code, name) VALUES (%s, %s, %s, 'b')",
+                (store, company, f"{number:04d}"),
+            )
+            cursor.execute(
+                "INSERT INTO pos.dining_table (id, company_id, store_id, name, capacity, position, kind) VALUES (%s, %s, %s, 'A1', 4, 1, 'normal')",
+                (table, company, store),
+            )
             cursor.execute(
                 "INSERT INTO pos.reservation_link (id, company_id, store_id, provider, state, external_store_id, access_token_encrypted, created_at, linked_at)"
                 " VALUES (%s, %s, %s, 'otoseki', 'active', 'x', %s, now(), now())", (link, company, store, box.seal(token)))  # fmt: skip
-            cursor.execute("INSERT INTO ledger.shop (id, company_id, public_id, name) VALUES (%s, %s, %s, 'b')", (shop, company, str(shop)))
+            cursor.execute(
+                "INSERT INTO ledger.shop (id, company_id, public_id, name) VALUES (%s, %s, %s, 'b')",
+                (shop, company, str(shop)),
+            )
             cursor.execute("INSERT INTO ledger.client_id (id, company_id, shop_id, value_hash, hint, pos_company_code, pos_store_code, issued_at) VALUES (%s, %s, %s, %s, '', 'b', 'b', now())",
                            (client, company, shop, client.hex))  # fmt: skip
             cursor.execute("INSERT INTO ledger.pos_link (id, company_id, shop_id, client_id_id, token_hash, pos_company_code, pos_store_code, pos_store_name, created_at)"
                            " VALUES (%s, %s, %s, %s, %s, 'b', 'b', 'b', now())", (link, company, shop, client, hash_token(token)))  # fmt: skip
-            cursor.execute("INSERT INTO ledger.seat (id, company_id, shop_id, name, capacity, position) VALUES (%s, %s, %s, 'A1', 4, 1)", (seat, company, shop))
-            cursor.execute("INSERT INTO ledger.pos_table (link_id, table_id, company_id, shop_id, name, capacity, position) VALUES (%s, %s, %s, %s, 'A1', 4, 1)", (link, table, company, shop))
-            cursor.execute("INSERT INTO ledger.seat_mapping (seat_id, link_id, table_id, company_id, shop_id, mapped_at) VALUES (%s, %s, %s, %s, %s, now())", (seat, link, table, company, shop))
+            cursor.execute(
+                "INSERT INTO ledger.seat (id, company_id, shop_id, name, capacity, position) VALUES (%s, %s, %s, 'A1', 4, 1)",
+                (seat, company, shop),
+            )
+            cursor.execute(
+                "INSERT INTO ledger.pos_table (link_id, table_id, company_id, shop_id, name, capacity, position) VALUES (%s, %s, %s, %s, 'A1', 4, 1)",
+                (link, table, company, shop),
+            )
+            cursor.execute(
+                "INSERT INTO ledger.seat_mapping (seat_id, link_id, table_id, company_id, shop_id, mapped_at) VALUES (%s, %s, %s, %s, %s, now())",
+                (seat, link, table, company, shop),
+            )
             cursor.execute("INSERT INTO pos.delivery_lane (link_id, company_id, store_id, next_try_at, recheck_at, epoch) SELECT %s, %s, %s, now() + interval '1 day', now(), epoch FROM ledger.instance",
                            (link, company, store))  # fmt: skip
             cursor.execute(
@@ -169,7 +203,7 @@ class Bench:
 
     def deliver_one(self) -> None:
         company = 900
-        (link, _), = self.lanes(company, 1, 1)
+        ((link, _),) = self.lanes(company, 1, 1)
         app = create_app(self.settings)
         client = LedgerClient(self.settings.ledger_url)
         deliverer = Deliverer(client, TokenBox(self.settings.token_key), MovingClock())
@@ -180,7 +214,9 @@ class Bench:
             bind_company(session, company)
 
             def deliver() -> None:
-                session.execute(text("UPDATE pos.visit SET revision = revision + 1 WHERE id = :i"), {"i": visit})
+                session.execute(
+                    text("UPDATE pos.visit SET revision = revision + 1 WHERE id = :i"), {"i": visit}
+                )
                 session.commit()
                 assert deliverer.deliver_once(session, link) == "done"
 
@@ -203,7 +239,9 @@ class Bench:
         peer = statistics.median(rate(300, self.single_row) for _ in range(REPEAT))
         idle = self.immediate(40)
         env = {**self.product.commands["worker"][1], "LEDGER_URL": self.settings.ledger_url or ""}
-        self.one("UPDATE pos.delivery_lane SET next_try_at = now() WHERE company_id IN (901, 902) RETURNING 1")
+        self.one(
+            "UPDATE pos.delivery_lane SET next_try_at = now() WHERE company_id IN (901, 902) RETURNING 1"
+        )
         workers = [subprocess.Popen([sys.executable, "-m", "portal.cli", "worker"], env=env, stdout=subprocess.DEVNULL,
                                     stderr=subprocess.DEVNULL) for _ in range(int(os.environ.get("WORKERS", "2")))]  # fmt: skip
         began, memory = time.perf_counter(), []
@@ -211,7 +249,9 @@ class Bench:
         owed = states
         while owed:
             time.sleep(1)
-            owed = self.one("SELECT count(*) FROM pos.visit WHERE company_id = 901 AND answered_revision < revision")
+            owed = self.one(
+                "SELECT count(*) FROM pos.visit WHERE company_id = 901 AND answered_revision < revision"
+            )
             with suppress(OSError):
                 pages = int(Path(f"/proc/{workers[0].pid}/statm").read_text().split()[1])
                 memory.append(pages * os.sysconf("SC_PAGE_SIZE") // 1_000_000)
@@ -231,9 +271,11 @@ class Bench:
     def immediate(self, count: int) -> list[float]:
         """From the commit of one state to its answer, for a person who waits."""
         if not hasattr(self, "_own"):
-            (link, _), = self.lanes(903, 1, 1)
+            ((link, _),) = self.lanes(903, 1, 1)
             app = create_app(self.settings)
-            deliverer = Deliverer(LedgerClient(self.settings.ledger_url), TokenBox(self.settings.token_key), MovingClock())
+            deliverer = Deliverer(
+                LedgerClient(self.settings.ledger_url), TokenBox(self.settings.token_key), MovingClock()
+            )
             self._own = link, app, deliverer, self.one("SELECT id FROM pos.visit WHERE link_id = %s", link)
         link, app, deliverer, visit = self._own
         took = []
@@ -241,7 +283,9 @@ class Bench:
             session = db.session()
             bind_company(session, 903)
             for _ in range(count):
-                session.execute(text("UPDATE pos.visit SET revision = revision + 1 WHERE id = :i"), {"i": visit})
+                session.execute(
+                    text("UPDATE pos.visit SET revision = revision + 1 WHERE id = :i"), {"i": visit}
+                )
                 session.commit()
                 began = time.perf_counter()
                 deliverer.now_for(session, visit)

@@ -15,27 +15,28 @@ CHECKOUT, API, CHANGE = (
     "portal.ledger.api.views",
     "portal.ledger.reservations.change",
 )
+ANSWERS, OWED = "portal.link.answers", "portal.link.owed"
 DOMAIN, WIRE = "portal.register.domain", "portal.visits.domain"
 
 MUTANTS: dict[str, tuple[str, str, str]] = {
-    "ignore the revision": (APPLY, "        state.revision < record.revision\n        or (", "        False and ("),
+    "ignore the revision": (APPLY, "        state.revision < record.revision\n        or (", "        False\n        or ("),
     "answer of an old revision wins": (
-        DELIVERY, "visit.answered_revision = result.revision", "visit.answered_revision = visit.revision"),
+        ANSWERS, "visit.answered_revision = result.revision", "visit.answered_revision = visit.revision"),
     "value instead of revision in the three-way merge": (
         APPLY, "moved = fresh or state.tables_revision > record.tables_revision",
         'moved = fresh or [str(i) for i in state.table_ids] != (record.state or {}).get("table_ids")'),
     "lane without lease": (
         DELIVERY, "or_(DeliveryLane.lease_until.is_(None), DeliveryLane.lease_until < now)", "DeliveryLane.link_id == link_id"),
-    "a lease that never ends": (DELIVERY, "lease_until=now + LEASE)\n            .returning", "lease_until=now + LEASE * 999)\n            .returning"),
+    "a lease that never ends": (DELIVERY, "LEASE = timedelta(seconds=30)", "LEASE = timedelta(hours=99)"),
     "merge without its target (O1)": (
-        APPLY, 'if target is None or target.link_id != link.id or target.outcome != "accepted"', "if False"),
+        APPLY, 'if target is None or target.link_id != work.link.id or target.outcome != "accepted"', "if False"),
     "visit not owned by its row": (APPLY, "row.visit_id not in (None, state.visit_id) or", ""),
     "acknowledged before commit": (
-        DELIVERY, "visit.attempted_revision = visit.revision", "visit.attempted_revision = visit.answered_revision = visit.revision"),
+        OWED, ".values(attempted_revision=Visit.revision)", ".values(attempted_revision=Visit.revision, answered_revision=Visit.revision)"),
     "old debts to a new link": (
-        DELIVERY, ".where(Visit.link_id == link.id, Visit.answered_revision < Visit.revision)",
+        OWED, ".where(Visit.link_id == link.id, Visit.answered_revision < Visit.revision)",
         ".where(Visit.store_id == link.store_id, Visit.link_id.is_not(None), Visit.answered_revision < Visit.revision)"),
-    "refusal never re-evaluated": (DELIVERY, "        if not run_write(session, due):\n", "        if True:\n"),
+    "refusal never re-evaluated": (DELIVERY, "        if lane.recheck_at <= now:\n", "        if False:\n"),
     "refusal judged by the lane's version": (
         DELIVERY, "Visit.answered_version != signals.version", "signals.version != lane.ledger_version"),
     "window by date without epoch": (API, "{epoch(session)}:{shop.version}", "{shop.version}"),
@@ -43,13 +44,13 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
     "op_id ignored": (SERVICE, "        if claimed is None:", "        if False:"),
     "one evaluation a batch": (APPLY, "todo = again if progress else []", "todo = []"),
     "stale change taken (P9)": (CHANGE, "if row.revision != wanted.revision:", "if False:"),
-    "repeated change applied twice (P9)": (CHANGE, "if row.last_request_id == wanted.request_id:", "if False:"),
+    "repeated change applied twice (P9)": (CHANGE, "if row.last_request_id == wanted.request_id and", "if False and"),
     "party size of the POS lost (P2)": (APPLY, "state.party_revision > record.party_revision", "False"),
     "start is taken with the stay (P2)": (APPLY, "state.times_revision > record.times_revision", "(state.stay_revision or 0) > record.stay_revision"),
     "no M5 (P5)": (APPLY, "        and now < row.start_at\n", "        and False\n"),
     "reservation at a waiting table (P6)": (DOMAIN, 'if table.kind == "waiting":\n        raise UserError("予約のお客様は待機テーブルに配席', 'if False:\n        raise UserError("予約のお客様は待機テーブルに配席'),
     "来店取消 not sent (P7)": (SERVICE, "        bump(s, visit, now, terminal_id=device.id, staff_id=actor.id)\n        record(", "        record("),
-    "来店取消 keeps the seat (P7)": (APPLY, "        _take_seats(session, row, [i for i in wanted if i in alive])\n", ""),
+    "来店取消 keeps the seat (P7)": (APPLY, "        work.take_seats(row, [i for i in wanted if i in alive])\n", ""),
     "merged source keeps its tables (O1)": (OPERATIONS, "        release_tables(s, source, now)\n", ""),
     "reservation as the source of a merge (O1)": (DOMAIN, 'if source_kind == "reservation":', "if False:"),
     "move not told (O2)": (OPERATIONS, "bump(s, visit, now, tables=True,", "bump(s, visit, now,"),
@@ -64,7 +65,7 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
     "stay not set at checkout (O11)": (APPLY, 'if state.status == "left" and row.status != "left":', "if False:"),
     "slip number not sent (O11)": (WIRE, '"slip_number": visit.slip_number', '"slip_number": None'),
     "training reaches the ledger (S4)": (SERVICE, "if device.link_id and not device.training else None", "if device.link_id else None"),
-    "mapping asked of a party that sits (T6)": (APPLY, "_seats(session, link, state) if moved else []", "_seats(session, link, state)"),
+    "mapping asked of a party that sits (T6)": (APPLY, "_seats(work, state) if moved else []", "_seats(work, state)"),
 }  # fmt: skip
 
 

@@ -330,7 +330,7 @@ class Sim:
             row = self.model.books.rows.get(path.split("/")[-2])
             body = json.loads(request.content)
             key = body["request_id"]
-            if row is not None and row.request == key:
+            if row is not None and row.request == key and row.status != "cancelled":
                 wanted = 200
             elif row is None:
                 wanted = 404

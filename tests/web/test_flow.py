@@ -458,3 +458,23 @@ def test_O2_O11_a_party_that_moved_and_paid_at_one_moment_leaves_from_its_last_t
     sent = world.one("SELECT string_agg(s.name, ',') FROM ledger.reservation_seat x JOIN ledger.seat s ON s.id = x.seat_id"
                      " JOIN ledger.reservation r ON r.id = x.reservation_id WHERE r.kind = 'walk_in'")  # fmt: skip
     assert sent == "A3"
+
+
+def test_P9_a_change_repeated_after_a_cancellation_is_refused_and_is_no_500(
+    world: World, booked: Booked
+) -> None:
+    """Found by the simulation (seed 246): the repeated answer was built from a cancelled reservation."""
+    reservation = booked("変更", minutes=30, seat="A1")
+    pos = world.register()
+    pos.post("/register/reservations")
+    form = pos.get(f"/register/reservations/{reservation}/change").text
+    given = {
+        name: re.search(rf'name="{name}"[^>]*value="([^"]+)"', form)[1]
+        for name in ("time", "stay", "revision", "op_id")
+    }  # type: ignore[index]
+    given["party_size"] = "4"
+    assert pos.post(f"/register/reservations/{reservation}/change", **given).status_code == 303
+    world.run("UPDATE ledger.reservation SET status = 'cancelled' WHERE id = :i", i=reservation)
+    again = pos.post(f"/register/reservations/{reservation}/change", **given)
+    assert again.status_code == 409
+    assert "すでに配席またはキャンセルされています" in again.text

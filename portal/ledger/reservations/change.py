@@ -34,7 +34,7 @@ def change_waiting(
     row = session.get(Reservation, row_id, with_for_update=True)
     if row is None or row.shop_id != link.shop_id or row.kind != "reservation":
         raise ChangeRefusedError(404, "NOT_FOUND")
-    if row.last_request_id == wanted.request_id:
+    if row.last_request_id == wanted.request_id and row.status != "cancelled":
         return item_of(session, link, row)
     if row.status != "before":
         raise ChangeRefusedError(409, "RESERVATION_NOT_WAITING")
