@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from flask import Flask, Response, g, make_response, redirect, render_template, request, url_for
+from flask_login import AnonymousUserMixin
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from htmx_flask import Htmx
 from jinja2 import StrictUndefined
 from jinja2_fragments.flask import render_block
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
+from portal.database import sqlstate
 from portal.kernel import fmt
 from portal.kernel.errors import UserError
 
@@ -109,6 +111,7 @@ def init_web(app: Flask) -> None:
     app.register_error_handler(CSRFError, _csrf_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(OperationalError, _database_error)
+    app.register_error_handler(InternalError, _database_error)
     app.register_error_handler(PoolTimeout, _database_error)
     app.register_error_handler(Exception, _unexpected)
 
@@ -143,6 +146,9 @@ def _finish(response: Response) -> Response:
 
 def problem_page(status: int, message: str, remedy: str) -> Response:
     """An error as a whole page, or as a message for HTMX: what happened, why, what to do."""
+    if status >= 500 and "_login_user" not in g:
+        # The page must not ask the database who is there: it may be what failed.
+        g._login_user = AnonymousUserMixin()
     values = {"message": message, "remedy": remedy, "status": status, "request_id": g.get("request_id", "")}
     if is_htmx():
         response = make_response(render_template("errors/fragment.html", **values), status)
@@ -172,8 +178,21 @@ def _http_error(error: HTTPException) -> BaseResponse:
     return problem_page(status, message, remedy)
 
 
+NOT_SAVED = {"53100": "ディスクの空き容量がないため", "25006": "データベースが読み取り専用のため"}
+
+
 def _database_error(error: Exception) -> Response:
-    log.error("database error %s %s", type(error).__name__, g.get("request_id"))
+    state = sqlstate(error) or ""
+    if isinstance(error, InternalError) and state not in NOT_SAVED:
+        return _unexpected(error)
+    log.error("database error %s %s %s", type(error).__name__, state, g.get("request_id"))
+    if state in NOT_SAVED:
+        return problem_page(
+            503,
+            f"{NOT_SAVED[state]}、保存できませんでした。",
+            "操作は行われていません。【USENレジサポートセンター】0120-210-440(24時間受付)までお問い合わせください。"
+            "復旧後に同じボタンをもう一度押しても、二重には登録されません。",
+        )
     return problem_page(503, *TEXTS[503])
 
 

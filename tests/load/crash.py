@@ -175,8 +175,7 @@ def main() -> int:
             if number % 50 == 49:
                 print(f"{number + 1} kills, {sum(len(w.paid) for w in waiters)} paid", flush=True)
         product.proxy.mode = "pass"
-        for name in ("web", "ledger", "worker"):
-            product.keep_up()
+        product.keep_up()
         Product.wait_for(product.address + "/readyz")
         Product.wait_for(f"http://127.0.0.1:{product.ledger_port}/login")
         stop.set()
