@@ -14,6 +14,7 @@ from portal.link.contract import ReservationItem
 from portal.register.domain import MasterTable
 from portal.register.operation_queries import Floor, floor
 from portal.register.service import Device
+from portal.stores.models import Store
 from portal.visits.domain import MESSAGES, REFUSAL_REASONS, REMEDIES, delivery_state
 from portal.visits.models import Notice, Visit
 from portal.visits.service import tables_of
@@ -189,6 +190,8 @@ class Message:
     text: str
     remedy: str
     bar: tuple[int, int, int] | None
+    offer_time: bool = False
+    op_id: str = ""
 
 
 def open_message(session: Session, device: Device) -> Message | None:
@@ -207,4 +210,6 @@ def open_message(session: Session, device: Device) -> Message | None:
         local = visit.start_at.astimezone(TOKYO)
         offset = (hour * 60 + minute) - (local.hour * 60 + local.minute)
         bar = (max(0, min(240, visit.stay_minutes)), max(0, min(230, offset)), 240)
-    return Message(notice, text, remedy, bar)
+    early = notice.message == "M5" and notice.params.get("code") == "BEFORE_RESERVED_TIME"
+    offer = early and session.get_one(Store, device.store_id).offer_time_change
+    return Message(notice, text, remedy, bar, offer, str(notice.id))

@@ -98,7 +98,9 @@ def close_notice(notice_id: uuid.UUID) -> BaseResponse:
         update(Notice).where(Notice.id == notice_id, Notice.terminal_id == found.id).values(closed_at=now)
     )
     run_write(db.session(), lambda s: s.execute(statement))
-    return go(url_for("register.tables"))
+    # Back to where the message stood: a waiter who takes an order is not thrown out of it.
+    visit_id = parse_id(request.form.get("visit_id"))
+    return go(url_for("register.visit", visit_id=visit_id) if visit_id else url_for("register.tables"))
 
 
 def _list(status: int = 200) -> Response:
