@@ -52,7 +52,7 @@ def _database() -> Iterator[Settings]:
     """Settings with database URLs; without DATABASE_URL the embedded server runs meanwhile."""
     settings = _settings()
     if settings.database_url is not None:
-        yield settings
+        yield migrate.with_roles(settings)
         return
     server = EmbeddedPostgres(settings.data_dir)
     try:

@@ -108,6 +108,8 @@ def create_app(
         MAX_CONTENT_LENGTH=2 * 1024 * 1024,
         WTF_CSRF_TIME_LIMIT=None,
         LEDGER_PUBLIC_URL=settings.ledger_public_url,
+        SMTP_URL=settings.smtp_url,
+        MAIL_FROM=settings.mail_from,
     )
     db.init_app(app)
     init_web(app)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import secrets
+from dataclasses import replace
 from pathlib import Path
 
 from alembic import command
@@ -9,7 +12,9 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from psycopg import sql
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
+
+from portal.settings import Settings
 
 APP_ROLES = ("portal_app", "ledger_app")
 OWNER = "portal_owner"
@@ -84,3 +89,43 @@ def at_head(owner_url: str) -> bool:
             return context.get_current_revision() == ScriptDirectory.from_config(_config()).get_current_head()
     finally:
         engine.dispose()
+
+
+def with_roles(settings: Settings) -> Settings:
+    """Where DATABASE_URL may make roles, it is the owner, and the serving roles are made with kept passwords.
+
+    Otherwise the settings as they are: the roles then exist, and each URL names its own.
+    """
+    given = settings.database_url or ""
+    engine = create_engine(given)
+    try:
+        with engine.connect() as connection:
+            row = connection.execute(
+                text("SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = session_user")
+            ).scalar()
+    finally:
+        engine.dispose()
+    if not row or settings.ledger_database_url is not None:
+        return settings
+    passwords = _kept_passwords(settings.data_dir)
+    ensure_roles(given, passwords)
+    urls = {
+        role: make_url(given).set(username=role, password=secret).render_as_string(hide_password=False)
+        for role, secret in passwords.items()
+    }
+    return replace(
+        settings,
+        database_url=urls["portal_app"],
+        ledger_database_url=urls["ledger_app"],
+        owner_database_url=given,
+    )
+
+
+def _kept_passwords(data_dir: Path) -> dict[str, str]:
+    path = data_dir / "database-roles.json"
+    if not path.exists():
+        data_dir.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(json.dumps({role: secrets.token_urlsafe(24) for role in APP_ROLES}), encoding="utf-8")
+    kept: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+    return kept

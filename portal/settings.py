@@ -31,6 +31,8 @@ class Settings:
     secret_key: str = field(default="", repr=False)
     token_key: str = field(default="", repr=False)
     secure_cookies: bool = False
+    smtp_url: str | None = field(default=None, repr=False)
+    mail_from: str = "portal@localhost"
     web_threads: int = 16
 
     @classmethod
@@ -47,6 +49,8 @@ class Settings:
             owner_database_url=_url(env, "OWNER_DATABASE_URL"),
             ledger_url=(env.get("LEDGER_URL") or "").rstrip("/") or None,
             ledger_public_url=(env.get("LEDGER_PUBLIC_URL") or "/ledger").rstrip("/"),
+            smtp_url=_smtp(env),
+            mail_from=env.get("MAIL_FROM") or "portal@localhost",
             secure_cookies=env.get("SECURE_COOKIES", "") in ("1", "true"),
             web_threads=_number(env, "WEB_THREADS", 16, 1, 200),
         )
@@ -76,6 +80,13 @@ def _url(env: Mapping[str, str], name: str) -> str | None:
         if raw.startswith(prefix):
             return "postgresql+psycopg://" + raw.removeprefix(prefix)
     raise SettingsError(f"{name} must be a postgresql:// URL")
+
+
+def _smtp(env: Mapping[str, str]) -> str | None:
+    raw = env.get("SMTP_URL")
+    if raw and not raw.startswith(("smtp://", "smtps://")):
+        raise SettingsError("SMTP_URL must be smtp://user:password@host:port or smtps://…")
+    return raw or None
 
 
 def _kept_secrets(data_dir: Path) -> dict[str, str]:

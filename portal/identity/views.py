@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 
 from flask import Blueprint, Response, current_app, flash, g, redirect, request, url_for
@@ -13,6 +14,7 @@ from portal.identity import service
 from portal.identity.models import ROLE_LABELS, ResetRequest, Staff
 from portal.kernel.clock import SystemClock
 from portal.kernel.errors import UserError
+from portal.web import mail
 from portal.web.context import go, permission, render
 from portal.web.forms import Reader
 
@@ -143,4 +145,35 @@ def staff() -> Response:
 def issue_reset(staff_id: uuid.UUID) -> Response:
     token = run_write(db.session(), lambda s: service.issue_reset(s, g.actor, staff_id, clock.now()))
     found = db.session().get_one(Staff, staff_id)
-    return _staff_page(url_for("identity.reset", token=token, _external=True), found.name)
+    name, address = found.name, found.email
+    db.session.rollback()
+    link = url_for("identity.reset", token=token, _external=True)
+    smtp_url = current_app.config["SMTP_URL"]
+    if smtp_url and address:
+        text = (
+            f"{name} 様\n\nUSENレジ管理画面のパスワードを、次のリンクから再設定してください。\n"
+            f"24時間有効、1回だけ使えます。\n\n{link}\n"
+        )
+        try:
+            mail.send(smtp_url, current_app.config["MAIL_FROM"], address, "パスワードの再設定", text)
+        except mail.MailError:
+            flash("メールを送信できませんでした。下のリンクを本人に渡してください。", "warning")
+        else:
+            flash(f"{name}さんに再設定リンクをメールで送信しました。", "success")
+            return _staff_page()
+    return _staff_page(link, name)
+
+
+@blueprint.post("/operations/staff/<uuid:staff_id>/email")
+@permission("company")
+def save_email(staff_id: uuid.UUID) -> BaseResponse:
+    """The address that a reset link is mailed to; empty takes it away."""
+    reader = Reader(request.form)
+    address = reader.code("email", "メールアドレス", most=254) if reader.raw("email").strip() else ""
+    if address and not re.fullmatch(r"[^@\s,;]+@[^@\s,;]+\.[^@\s,;]+", address):
+        raise UserError(
+            "メールアドレスの形が正しくありません。", "「name@example.jp」のように入力してください。"
+        )
+    run_write(db.session(), lambda s: service.set_email(s, g.actor, staff_id, address, clock.now()))
+    flash("メールアドレスを保存しました。", "success")
+    return go(url_for("identity.staff"))

@@ -13,6 +13,7 @@ from portal.kernel.clock import Clock, SystemClock
 from portal.ledger.accounts.service import user_of
 from portal.ledger.accounts.views import COOKIE
 from portal.ledger.accounts.views import blueprint as accounts
+from portal.ledger.api.document import blueprint as document
 from portal.ledger.api.views import blueprint as api
 from portal.ledger.database import ledger_db
 from portal.ledger.reservations.views import blueprint as reservations
@@ -38,7 +39,7 @@ def create_ledger_app(settings: Settings, *, clock: Clock | None = None) -> Flas
     app.extensions["clock"] = clock or SystemClock()
     ledger_db.init_app(app)
     init_web(app)
-    for blueprint in (accounts, seats, reservations, api):
+    for blueprint in (accounts, seats, reservations, api, document):
         app.register_blueprint(blueprint)
 
     @app.before_request

@@ -7,13 +7,14 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from flask import Blueprint, Response, g, request
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from portal.database import bind_company, run_write
 from portal.kernel.ids import hash_token, new_token
+from portal.ledger.api.document import documented
 from portal.ledger.database import ledger_db
 from portal.ledger.models import ClientId, LoginTicket, PosLink, Seat, SeatMapping, Shop
 from portal.ledger.reservations.apply import ForeignVisitError, apply_batch
@@ -31,12 +32,15 @@ from portal.link.contract import (
     Moment,
     Problem,
     ReservationChange,
+    ReservationItem,
     ReservationWindow,
     Signals,
     TableList,
+    TableListAnswer,
     TicketAnswer,
     TicketRequest,
     VisitBatch,
+    VisitBatchAnswer,
 )
 from portal.web.clock import AppClock
 from portal.web.context import csrf, permission
@@ -46,6 +50,13 @@ csrf.exempt(blueprint)
 clock = AppClock()
 TICKET_SECONDS = 60
 M = TypeVar("M", bound=BaseModel)
+
+
+class Window(BaseModel):
+    """What GET /reservations asks for: at most 31 days."""
+
+    start: Moment = Field(alias="from")
+    to: Moment
 
 
 class ApiError(Exception):
@@ -105,6 +116,7 @@ def _link_id() -> uuid.UUID:
 
 @blueprint.post("/link")
 @permission("public")
+@documented(LinkAnswer, 404, 409, 422, body=LinkRequest, status=201, token=False)
 def link() -> Response:
     """Trade a Client id for a token (L4–L6, L8). The same link asking again gets a new token for itself."""
     wanted = _body(LinkRequest)
@@ -162,6 +174,7 @@ def link() -> Response:
 
 @blueprint.delete("/link")
 @permission("token")
+@documented(Signals)
 def end_link() -> Response:
     """連携解除 from the POS (L7): the token is worth nothing from now on; rows stay."""
     link_id = _link_id()
@@ -178,6 +191,7 @@ def end_link() -> Response:
 
 @blueprint.put("/tables")
 @permission("token")
+@documented(TableListAnswer, 409, 422, body=TableList)
 def tables() -> Response:
     """Take the whole table list (T1, T2)."""
     link_id, pushed = _link_id(), _body(TableList)
@@ -195,6 +209,7 @@ def tables() -> Response:
 
 @blueprint.post("/visits")
 @permission("token")
+@documented(VisitBatchAnswer, 409, 422, body=VisitBatch)
 def visits() -> Response:
     """Take states of visits; a result for each (D1)."""
     link_id, batch = _link_id(), _body(VisitBatch)
@@ -207,6 +222,7 @@ def visits() -> Response:
 
 @blueprint.post("/reservations/<uuid:row_id>/change")
 @permission("token")
+@documented(ReservationItem, 404, 409, 422, body=ReservationChange)
 def change(row_id: uuid.UUID) -> Response:
     """Change a waiting reservation on the revision that the person saw (P9, P5)."""
     link_id, wanted = _link_id(), _body(ReservationChange)
@@ -219,6 +235,7 @@ def change(row_id: uuid.UUID) -> Response:
 
 @blueprint.put("/blocks/<uuid:block_id>")
 @permission("token")
+@documented(ReservationItem, 404, 422, body=BlockRequest)
 def block(block_id: uuid.UUID) -> Response:
     """Show a block of the POS, or move its end (O14); the same request again changes nothing."""
     link_id, wanted = _link_id(), _body(BlockRequest)
@@ -231,6 +248,7 @@ def block(block_id: uuid.UUID) -> Response:
 
 @blueprint.get("/reservations")
 @permission("token")
+@documented(ReservationWindow, 422, also=(304,), query=Window)
 def reservations() -> Response:
     """The reservations that touch [from, to); 304 where the caller has this version."""
     link_id = _link_id()
@@ -256,6 +274,7 @@ def reservations() -> Response:
 
 @blueprint.get("/signals")
 @permission("token")
+@documented(Signals)
 def signals() -> Response:
     """Version and epoch, and how many seats are mapped."""
     link_id = _link_id()
@@ -271,6 +290,7 @@ def signals() -> Response:
 
 @blueprint.post("/tickets")
 @permission("token")
+@documented(TicketAnswer, 422, body=TicketRequest, status=201)
 def tickets() -> Response:
     """A one-time ticket that opens the screens (L1)."""
     link_id, wanted = _link_id(), _body(TicketRequest)
