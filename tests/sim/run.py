@@ -951,8 +951,8 @@ def run_seed(made: Stage, seed: int, steps: int = 40) -> None:
             sim.step()
         sim.settle()
         sim.compare()
-    except DisagreementError as error:
-        raise DisagreementError(f"seed {seed}: {error}\n  " + "\n  ".join(sim.story)) from error
+    except Exception as error:
+        raise DisagreementError(f"seed {seed}: {type(error).__name__} {error}\n  " + "\n  ".join(sim.story)) from error
     finally:
         sim.close()
 

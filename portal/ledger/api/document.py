@@ -9,7 +9,6 @@ from flask import Blueprint, Response, current_app
 from pydantic import BaseModel
 from spectree import Response as Answers
 from spectree import SecurityScheme, SpecTree
-from spectree.models import SecureType, SecuritySchemeData
 
 from portal.link import contract as wire
 from portal.web.context import permission, render
@@ -21,10 +20,7 @@ api = SpecTree(
     version=wire.CONTRACT_VERSION,
     mode="strict",
     security_schemes=[
-        SecurityScheme(
-            name="token",
-            data=SecuritySchemeData(type=SecureType.HTTP, scheme="bearer"),
-        )
+        SecurityScheme.model_validate({"name": "token", "data": {"type": "http", "scheme": "bearer"}})
     ],
 )
 blueprint = Blueprint("ledger_contract", __name__, url_prefix="/contract")
