@@ -952,7 +952,9 @@ def run_seed(made: Stage, seed: int, steps: int = 40) -> None:
         sim.settle()
         sim.compare()
     except Exception as error:
-        raise DisagreementError(f"seed {seed}: {type(error).__name__} {error}\n  " + "\n  ".join(sim.story)) from error
+        raise DisagreementError(
+            f"seed {seed}: {type(error).__name__} {error}\n  " + "\n  ".join(sim.story)
+        ) from error
     finally:
         sim.close()
 
