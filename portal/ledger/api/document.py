@@ -19,6 +19,7 @@ api = SpecTree(
     title="お席トットくん 連携API",
     version=wire.CONTRACT_VERSION,
     mode="strict",
+    annotations=False,
     security_schemes=[
         SecurityScheme.model_validate({"name": "token", "data": {"type": "http", "scheme": "bearer"}})
     ],
