@@ -17,13 +17,12 @@ from portal.kernel.ids import parse_id
 from portal.operations.service import current_link
 from portal.services import deliverer
 from portal.tables import service
+from portal.tables.forms import KINDS, TableForm
 from portal.tables.models import TableSync
 from portal.web.context import go, permission, render
-from portal.web.forms import Reader
 
 blueprint = Blueprint("tables", __name__, url_prefix="/stores/tables")
 clock = SystemClock()
-KINDS = {"normal": "通常", "waiting": "待機テーブル"}
 
 
 @blueprint.get("/")
@@ -44,7 +43,7 @@ def _page(store_id: uuid.UUID, status: int = 200, **values: Any) -> Response:
     last = session.scalar(
         select(TableSync).where(TableSync.store_id == store.id).order_by(TableSync.at.desc()).limit(1)
     )
-    given: dict[str, Any] = {"errors": {}, "form": {}, "problem": None, "answer": None, **values}
+    given: dict[str, Any] = {"form": TableForm(formdata=None), "problem": None, "answer": None, **values}
     block = "sync_result" if "problem" in values or "answer" in values else None
     return render("tables/index.html", block, status=status, store=store, rows=service.tables_of_store(session, store.id),
                   stores=visible_stores(session, g.actor), kinds=KINDS, last=last,
@@ -60,16 +59,10 @@ def store(store_id: uuid.UUID) -> Response:
 def _save(store_id: uuid.UUID, table_id: uuid.UUID | None) -> BaseResponse:
     session = db.session()
     store_in_scope(session, g.actor, store_id)
-    reader = Reader(request.form)
-    values: dict[str, Any] = {
-        "name": reader.text("name", "テーブル名", most=50),
-        "capacity": reader.number("capacity", "定員", 1, 999),
-        "position": reader.number("position", "表示順", 0, 99999, default=0),
-        "kind": reader.choice("kind", "種別", KINDS),
-        "revision": reader.number("revision", "版", 0, 999_999_999, default=0),
-    }
+    form = TableForm()
     status = 422
-    if not reader.errors:
+    if form.validate():
+        values: dict[str, Any] = form.data
         try:
             run_write(
                 session,
@@ -86,21 +79,20 @@ def _save(store_id: uuid.UUID, table_id: uuid.UUID | None) -> BaseResponse:
             if error.status == 404:
                 raise
             status = error.status
-            reader.add(error)
+            form.add(error)
     if table_id is None:
-        return _page(store_id, status, errors=reader.errors, form=request.form)
-    return _edit(store_id, table_id, reader.errors, dict(request.form), status)
+        return _page(store_id, status, form=form)
+    return _edit(store_id, table_id, form, status)
 
 
 def _edit(
-    store_id: uuid.UUID, table_id: uuid.UUID, errors: dict[str, str], form: dict[str, Any], status: int = 200
+    store_id: uuid.UUID, table_id: uuid.UUID, form: TableForm | None = None, status: int = 200
 ) -> Response:
     session = db.session()
     found = store_in_scope(session, g.actor, store_id)
     table = service.get_table(session, found.id, table_id)
-    values = {"name": table.name, "capacity": table.capacity, "position": table.position, "kind": table.kind}
-    return render("tables/edit.html", store=found, table=table, kinds=KINDS, errors=errors, form=values | form,
-                  status=status)  # fmt: skip
+    form = form or TableForm(formdata=None, obj=table)
+    return render("tables/edit.html", store=found, table=table, form=form, status=status)
 
 
 @blueprint.post("/<uuid:store_id>")
@@ -112,7 +104,7 @@ def create(store_id: uuid.UUID) -> BaseResponse:
 @blueprint.get("/<uuid:store_id>/<uuid:table_id>")
 @permission("manage")
 def edit(store_id: uuid.UUID, table_id: uuid.UUID) -> Response:
-    return _edit(store_id, table_id, {}, {})
+    return _edit(store_id, table_id)
 
 
 @blueprint.post("/<uuid:store_id>/<uuid:table_id>")
