@@ -14,15 +14,18 @@ import html5lib
 import httpx
 import psycopg
 import pytest
+from argon2 import PasswordHasher
 from cryptography.fernet import Fernet
 from flask import Flask
 from flask.testing import FlaskClient
+from jinja2 import FileSystemBytecodeCache
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
 from portal import demo, migrate
 from portal.embedded import EmbeddedPostgres
 from portal.factory import create_app, dispose
+from portal.kernel import passwords
 from portal.kernel.clock import SystemClock
 from portal.ledger.factory import create_ledger_app
 from portal.settings import Settings
@@ -36,6 +39,16 @@ class MovingClock:
 
     def now(self) -> datetime:
         return SystemClock().now() + self.offset
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What a test repeats a thousand times is cheap: compiled templates are kept, hashes cost little."""
+    Flask.jinja_options = {
+        "bytecode_cache": FileSystemBytecodeCache(str(tmp_path_factory.mktemp("jinja"))),
+    }
+    passwords._hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+    passwords._NOBODY = passwords._hasher.hash("nobody")
 
 
 @pytest.fixture(scope="session")
