@@ -2,26 +2,34 @@
 
 from portal.audit import models as audit
 from portal.checkout import models as checkout
+from portal.days import models as days
 from portal.identity import models as identity
+from portal.launch import models as launch
 from portal.link import models as link
 from portal.operations import models as operations
 from portal.payment_types import models as payment_types
+from portal.printing import models as printing
 from portal.stores import models as stores
 from portal.tables import floor_models as floor
 from portal.tables import models as tables
+from portal.terminal_api import models as terminal_api
 from portal.terminals import models as terminals
 from portal.visits import models as visits
 
 __all__ = [
     "audit",
     "checkout",
+    "days",
     "floor",
     "identity",
+    "launch",
     "link",
     "operations",
     "payment_types",
+    "printing",
     "stores",
     "tables",
+    "terminal_api",
     "terminals",
     "visits",
 ]

@@ -31,6 +31,8 @@ class Staff(Base):
     role: Mapped[str]
     password_hash: Mapped[str]
     active: Mapped[bool] = mapped_column(default=True, server_default="true")
+    pin_hash: Mapped[str | None]
+    pin_set_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
@@ -57,6 +59,8 @@ class WebSession(Base):
     last_seen_at: Mapped[datetime]
     expires_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
+    # Who stands at a shared tablet, named by a PIN; NULL: the person who logged in.
+    acting_staff_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("staff.id", ondelete="SET NULL"))
 
 
 class LoginThrottle(Base):

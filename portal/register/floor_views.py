@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
 from flask import Blueprint, Response, current_app, flash, g, redirect, request, url_for
-from sqlalchemy import select
 from werkzeug.wrappers import Response as BaseResponse
 
 from portal.database import db, run_write
-from portal.kernel.business_day import business_date
 from portal.kernel.errors import UserError
 from portal.link import feed
-from portal.link.models import DeliveryLane
-from portal.register.domain import MasterTable
+from portal.register.devices import device_of
 from portal.register.service import Device
 from portal.services import deliverer
-from portal.stores.models import Store
 from portal.terminals import service as terminals
 from portal.terminals.models import Terminal
 from portal.web.context import go, permission, render
@@ -41,27 +36,7 @@ def device(*, ready: bool = True) -> Device:
     terminal = terminals.terminal_of(session, g.actor, request.cookies.get(COOKIE, ""))
     if terminal is None or terminal.kind not in ("pos", "terminal", "handy"):
         raise NoDeviceError
-    store = session.get_one(Store, terminal.store_id)
-    day = business_date(deliverer().clock.now(), store.day_boundary_minutes)
-    master = terminals.master_of(session, terminal) or {}
-    link_id = uuid.UUID(master["link_id"]) if master.get("link_id") else None
-    state = "training" if terminal.training else ("linked" if link_id else "unlinked")
-    if state == "linked":
-        lane = session.scalar(select(DeliveryLane).where(DeliveryLane.link_id == link_id))
-        state = "down" if lane is not None and lane.failing_since else "linked"
-    found = Device(
-        id=terminal.id, company_id=terminal.company_id, store_id=store.id, store_name=store.name, name=terminal.name,
-        kind=terminal.kind, training=terminal.training, business_date=day, day_boundary=store.day_boundary_minutes,
-        is_open=terminals.is_open(session, terminal, day), synced_at=terminal.master_synced_at,
-        fetched_at=terminal.feed_fetched_at, link_id=link_id, link_state=state,
-        default_stay=master.get("default_stay_minutes", store.default_stay_minutes),
-        table_reset=master.get("table_reset", False),
-        tables={
-            uuid.UUID(t["id"]): MasterTable(uuid.UUID(t["id"]), t["name"], t["capacity"], t["kind"])
-            for t in master.get("tables", [])
-        },
-        menu=master.get("menu", []), payment_types=master.get("payment_types", []),
-    )  # fmt: skip
+    found = device_of(session, terminal, deliverer().clock.now())
     g.device = found
     if ready and not found.is_open:
         raise NotReadyError
