@@ -6,11 +6,12 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, func
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, func, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, validates
 
 from portal.kernel.ids import new_id
+from portal.kernel.phones import phone_key
 from portal.ledger.database import LedgerBase
 
 
@@ -28,9 +29,11 @@ class Shop(LedgerBase):
     """A restaurant that takes its bookings here. ``company_id`` is the ledger's own number of its customer.
 
     ``version`` rises, under this row's lock, with every change of seats, mapping or reservations.
+    ``open_minutes``: where the timetable begins, in minutes from midnight.
     """
 
     __tablename__ = "shop"
+    __table_args__ = (CheckConstraint("open_minutes BETWEEN 0 AND 1380", name="open_minutes"),)
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
     company_id: Mapped[int]
@@ -39,6 +42,17 @@ class Shop(LedgerBase):
     day_boundary_minutes: Mapped[int] = mapped_column(default=300, server_default="300")
     default_stay_minutes: Mapped[int] = mapped_column(default=120, server_default="120")
     version: Mapped[int] = mapped_column(default=1, server_default="1")
+    open_minutes: Mapped[int] = mapped_column(default=600, server_default="600")
+
+
+class CompanySetting(LedgerBase):
+    """What holds for all shops of a customer: how many days guests' data are kept after the visit."""
+
+    __tablename__ = "company_setting"
+    __table_args__ = (CheckConstraint("retention_days BETWEEN 30 AND 3650", name="retention_days"),)
+
+    company_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    retention_days: Mapped[int] = mapped_column(default=730, server_default="730")
 
 
 class Account(LedgerBase):
@@ -141,7 +155,10 @@ class PosTable(LedgerBase):
 
 
 class Seat(LedgerBase):
-    """座席."""
+    """座席. ``suspended_at``: out of use for now; it keeps its table, name and past rows.
+
+    ``bookable``: offered for reservations; ``combinable``: may be joined with others for one party.
+    """
 
     __tablename__ = "seat"
     __table_args__ = (CheckConstraint("capacity BETWEEN 1 AND 999", name="capacity"),)
@@ -155,6 +172,8 @@ class Seat(LedgerBase):
     area: Mapped[str] = mapped_column(default="", server_default="")
     smoking: Mapped[bool] = mapped_column(default=False, server_default="false")
     bookable: Mapped[bool] = mapped_column(default=True, server_default="true")
+    combinable: Mapped[bool] = mapped_column(default=True, server_default="true")
+    suspended_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
 
 
@@ -184,7 +203,9 @@ class Reservation(LedgerBase):
     """A row of the ledger: a reservation, a block, or a walk-in that the POS told of.
 
     ``visit_id`` names the visit that owns it: only that one may change or release it. ``withdrawn`` rows (a
-    walk-in that vanished) are shown nowhere.
+    walk-in that vanished) are shown nowhere. ``number``: 予約番号, short enough for a link and for the phone.
+    ``phone_key``: the phone without its punctuation, by which a guest is known again. ``no_show``: a cancelled
+    row whose guest never came. ``erased_at``: the guest's data are gone, the figures stay.
     """
 
     __tablename__ = "reservation"
@@ -196,15 +217,20 @@ class Reservation(LedgerBase):
         CheckConstraint("kind <> 'walk_in' OR visit_id IS NOT NULL", name="walk_in_has_visit"),
         CheckConstraint("kind <> 'block' OR status IN ('before', 'cancelled')", name="block_status"),
         UniqueConstraint("shop_id", "site_name", "external_id"),
+        UniqueConstraint("shop_id", "number"),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
     company_id: Mapped[int]
     shop_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("shop.id"))
+    number: Mapped[int] = mapped_column(server_default=text("nextval('ledger.reservation_number')"))
     kind: Mapped[str]
     status: Mapped[str]
+    no_show: Mapped[bool] = mapped_column(default=False, server_default="false")
     guest_name: Mapped[str] = mapped_column(default="", server_default="")
     phone: Mapped[str] = mapped_column(default="", server_default="")
+    phone_key: Mapped[str] = mapped_column(default="", server_default="")
+    erased_at: Mapped[datetime | None]
     party_size: Mapped[int]
     start_at: Mapped[datetime]
     stay_minutes: Mapped[int]
@@ -224,7 +250,19 @@ class Reservation(LedgerBase):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
+    @validates("phone")
+    def _key(self, _name: str, value: str) -> str:
+        # Whoever writes a phone (form, booking site, demo) cannot forget the key.
+        self.phone_key = phone_key(value)
+        return value
 
+
+Index(
+    "ix_reservation_company_id_phone_key",
+    Reservation.company_id,
+    Reservation.phone_key,
+    postgresql_where=Reservation.phone_key != "",
+)
 Index("ix_reservation_shop_id_start_at", Reservation.shop_id, Reservation.start_at)
 Index(
     "uq_reservation_visit",
@@ -283,3 +321,31 @@ class LoginTicket(LedgerBase):
     person: Mapped[str]
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
+
+
+class Event(LedgerBase):
+    """Who did what, when: history of reservations, seats and settings; rows are only ever added.
+
+    It holds no guest's name, phone or remarks, so that erasing a guest's data leaves it true. ``source``: ``staff``,
+    ``pos`` (came from the linked POS), ``site`` (a booking site) or ``system``.
+    """
+
+    __tablename__ = "event"
+    __table_args__ = (CheckConstraint("source IN ('staff', 'pos', 'site', 'system')", name="source"),)
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    company_id: Mapped[int]
+    shop_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("shop.id"))
+    at: Mapped[datetime]
+    person: Mapped[str]
+    source: Mapped[str]
+    action: Mapped[str]
+    reservation_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("reservation.id"))
+    target: Mapped[str] = mapped_column(default="", server_default="")
+    before: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    after: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    reason: Mapped[str] = mapped_column(default="", server_default="")
+
+
+Index("ix_event_reservation_id", Event.reservation_id)
+Index("ix_event_shop_id_at", Event.shop_id, Event.at)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 
+from rapidfuzz.distance import Levenshtein
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from portal.kernel.errors import NotFoundError, UserError
 from portal.kernel.names import fold
-from portal.ledger.models import PosLink, PosTable, Reservation, ReservationSeat, Seat, SeatMapping
+from portal.ledger.events import SYSTEM, Author, record
+from portal.ledger.models import PosLink, PosTable, Seat, SeatMapping
 from portal.ledger.shops import active_link, lock_shop, touch
 from portal.link.contract import TableList, TableListAnswer
 
@@ -47,7 +49,7 @@ def apply_table_list(session: Session, link: PosLink, pushed: TableList, now: da
         if table.table_id not in wanted and table.removed_at is None:
             table.removed_at = now
             removed += 1
-            _drop_mapping(session, table, now)
+            drop_mapping(session, table, now)
     link.table_list_version = pushed.version
     link.table_list_at = now
     touch(shop)
@@ -59,7 +61,8 @@ def apply_table_list(session: Session, link: PosLink, pushed: TableList, now: da
     )  # fmt: skip
 
 
-def _drop_mapping(session: Session, table: PosTable, now: datetime) -> None:
+def drop_mapping(session: Session, table: PosTable, now: datetime) -> None:
+    """Take a table's seat from it (T5); the POS then says M4b where somebody sits there."""
     gone = session.execute(
         delete(SeatMapping).where(
             SeatMapping.link_id == table.link_id, SeatMapping.table_id == table.table_id
@@ -71,11 +74,17 @@ def _drop_mapping(session: Session, table: PosTable, now: datetime) -> None:
 
 @dataclass(frozen=True)
 class Unmapped:
-    """A table or seat without partner; ``like`` is the other side's name that only looks different (T7)."""
+    """A table or seat without partner; ``like`` is the other side's name that only looks different (T7).
+
+    ``id`` is the table's or the seat's; ``like_id`` the seat's that the press of 「名称をそろえる」 renames.
+    """
 
     name: str
     side: str
     like: str | None = None
+    id: uuid.UUID | None = None
+    like_id: uuid.UUID | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -124,17 +133,40 @@ def sync_seats(session: Session, shop_id: uuid.UUID, now: datetime) -> SyncResul
 
 
 def unmapped(session: Session, shop_id: uuid.UUID) -> list[Unmapped]:
-    """What has no partner, and the name on the other side that differs only in writing."""
+    """What has no partner on either side, why, and the name on the other side that was probably meant (T7)."""
     link = active_link(session, shop_id)
     if link is None:
         return []
     mapped = list(session.scalars(select(SeatMapping).where(SeatMapping.link_id == link.id)))
-    free_tables = [t.name for t in _tables(session, link) if t.table_id not in {m.table_id for m in mapped}]
-    free_seats = [s.name for s in _seats(session, shop_id) if s.id not in {m.seat_id for m in mapped}]
-    folded = {fold(name): name for name in free_seats}
-    paired = {folded[fold(name)] for name in free_tables if fold(name) in folded}
-    rows = [Unmapped(name, "table", folded.get(fold(name))) for name in free_tables]
-    return rows + [Unmapped(name, "seat") for name in free_seats if name not in paired]
+    with_seat, with_table = {m.table_id for m in mapped}, {m.seat_id for m in mapped}
+    tables = [t for t in _tables(session, link) if t.table_id not in with_seat]
+    free = {s.id: s for s in _seats(session, shop_id) if s.id not in with_table}
+    rows = []
+    for table in tables:
+        seat, reason = _likely(table.name, list(free.values()))
+        if seat is not None:
+            del free[seat.id]
+        rows.append(
+            Unmapped(table.name, "table", seat.name if seat else None, table.table_id, seat.id if seat else None, reason)
+        )  # fmt: skip
+    return rows + [Unmapped(seat.name, "seat", id=seat.id) for seat in free.values()]
+
+
+def _likely(name: str, seats: list[Seat]) -> tuple[Seat | None, str]:
+    """The seat that was meant, and what is different about its name."""
+    for seat in seats:
+        if seat.name == name:
+            return seat, "同じ名称です。「USENレジ座席同期」を押すとマッピングされます"
+    for seat in seats:
+        if fold(seat.name) == fold(name):
+            return seat, "全角・半角などの書き方のちがい"
+    for seat in seats:
+        one, other = fold(name), fold(seat.name)
+        # A1 and A2 are two tables; a slip is one letter in a longer name, never a digit.
+        digits = [c for c in one if c.isdigit()] == [c for c in other if c.isdigit()]
+        if min(len(one), len(other)) >= 4 and digits and Levenshtein.distance(one, other) == 1:
+            return seat, "1文字ちがい"
+    return None, ""
 
 
 def _tables(session: Session, link: PosLink) -> list[PosTable]:
@@ -147,8 +179,27 @@ def _seats(session: Session, shop_id: uuid.UUID) -> list[Seat]:
     return list(session.scalars(statement.order_by(Seat.position, Seat.name)))
 
 
+@dataclass(frozen=True)
+class SeatOptions:
+    """What a seat's form says besides name and capacity; None leaves it as it is."""
+
+    area: str | None = None
+    smoking: bool | None = None
+    bookable: bool | None = None
+    combinable: bool | None = None
+    position: int | None = None
+
+
 def save_seat(
-    session: Session, shop_id: uuid.UUID, seat_id: uuid.UUID | None, name: str, capacity: int
+    session: Session,
+    shop_id: uuid.UUID,
+    seat_id: uuid.UUID | None,
+    name: str,
+    capacity: int,
+    options: SeatOptions = SeatOptions(),
+    *,
+    by: Author = SYSTEM,
+    now: datetime | None = None,
 ) -> Seat:
     """Register or change a seat (G3). A changed name keeps its table until the next sync (T5)."""
     shop = lock_shop(session, shop_id)
@@ -159,18 +210,36 @@ def save_seat(
         raise UserError(
             f"座席名「{name}」はすでに登録されています。", "別の名称を入力してください。", field="name"
         )
+    before: dict[str, object] = {}
     if seat_id is None:
         last = session.scalar(select(func.max(Seat.position)).where(Seat.shop_id == shop_id)) or 0
         seat = Seat(
-            company_id=shop.company_id, shop_id=shop_id, name=name, capacity=capacity, position=last + 1
-        )
+            company_id=shop.company_id, shop_id=shop_id, name=name, capacity=capacity, position=last + 1,
+            area="", smoking=False, bookable=True, combinable=True,
+        )  # fmt: skip
         session.add(seat)
     else:
         seat = get_seat(session, shop_id, seat_id)
+        before = _shown(seat)
         seat.name, seat.capacity = name, capacity
+    for key, value in asdict(options).items():
+        if value is not None:
+            setattr(seat, key, value)
+    after = _shown(seat)
+    changed = {key: value for key, value in after.items() if before.get(key) != value}
+    if changed:
+        record(
+            session, company_id=shop.company_id, shop_id=shop_id, at=now or datetime.now(UTC), by=by,
+            action="seat_changed" if seat_id else "seat_created", target=f"座席「{name}」",
+            before={key: before[key] for key in changed if key in before}, after=changed,
+        )  # fmt: skip
     touch(shop)
     session.flush()
     return seat
+
+
+def _shown(seat: Seat) -> dict[str, object]:
+    return {k: getattr(seat, k) for k in ("name", "capacity", "position", "area", "smoking", "bookable", "combinable")}  # fmt: skip
 
 
 def get_seat(session: Session, shop_id: uuid.UUID, seat_id: uuid.UUID) -> Seat:
@@ -180,26 +249,48 @@ def get_seat(session: Session, shop_id: uuid.UUID, seat_id: uuid.UUID) -> Seat:
     return seat
 
 
-def delete_seat(session: Session, shop_id: uuid.UUID, seat_id: uuid.UUID, now: datetime) -> None:
-    """Delete a seat and its mapping at once (T5); refused while a coming party is on it."""
+def reorder(session: Session, shop_id: uuid.UUID, seat_id: uuid.UUID, step: int) -> None:
+    """Move a seat one place up (-1) or down (1) in the order of all screens."""
     shop = lock_shop(session, shop_id)
     seat = get_seat(session, shop_id, seat_id)
-    held = session.scalar(
-        select(func.count())
-        .select_from(ReservationSeat)
-        .join(Reservation, Reservation.id == ReservationSeat.reservation_id)
-        .where(ReservationSeat.seat_id == seat_id, Reservation.status.in_(("before", "seated")))
-        .where((Reservation.status == "seated") | (Reservation.start_at > now))
-    )
-    if held:
-        raise UserError(
-            f"座席「{seat.name}」には今後の予約が{held}件あるため削除できません。",
-            "予約の座席を変更してから削除してください。",
-        )
-    mapping = session.get(SeatMapping, seat_id)
-    if mapping is not None:
-        table = session.get(PosTable, (mapping.link_id, mapping.table_id))
-        if table is not None:
-            _drop_mapping(session, table, now)
-    seat.deleted_at = now
-    touch(shop)
+    seats = _seats(session, shop_id)
+    here = seats.index(seat)
+    there = here + (1 if step > 0 else -1)
+    if 0 <= there < len(seats):
+        seats[here], seats[there] = seats[there], seats[here]
+        for position, each in enumerate(seats, 1):
+            each.position = position
+        touch(shop)
+
+
+def match_name(session: Session, shop_id: uuid.UUID, seat_id: uuid.UUID, table_id: uuid.UUID, now: datetime, by: Author) -> str:  # fmt: skip
+    """「名称をそろえる」: the seat takes the table's name, and both are mapped at once (T7). The new name."""
+    lock_shop(session, shop_id)
+    seat, table = get_seat(session, shop_id, seat_id), _table(session, shop_id, table_id)
+    save_seat(session, shop_id, seat.id, table.name, seat.capacity, by=by, now=now)
+    sync_seats(session, shop_id, now)
+    return table.name
+
+
+def seats_from_tables(session: Session, shop_id: uuid.UUID, table_id: uuid.UUID | None, now: datetime, by: Author) -> int:  # fmt: skip
+    """「席を登録」: register the seat that a table lacks, or all that are lacking, and map them. How many."""
+    lock_shop(session, shop_id)
+    if table_id is not None:
+        _table(session, shop_id, table_id)
+    lacking = [
+        row.id for row in unmapped(session, shop_id)
+        if row.side == "table" and row.like is None and row.id is not None and table_id in (None, row.id)
+    ]  # fmt: skip
+    for wanted in lacking:
+        table = _table(session, shop_id, wanted)
+        save_seat(session, shop_id, None, table.name, table.capacity, by=by, now=now)
+    sync_seats(session, shop_id, now)
+    return len(lacking)
+
+
+def _table(session: Session, shop_id: uuid.UUID, table_id: uuid.UUID) -> PosTable:
+    link = active_link(session, shop_id)
+    table = session.get(PosTable, (link.id, table_id)) if link is not None else None
+    if table is None or table.removed_at is not None:
+        raise NotFoundError
+    return table
