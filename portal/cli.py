@@ -14,18 +14,15 @@ import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 import httpx
 
+from portal import asgi, migrate, worker
 from portal import demo as demo_data
-from portal import migrate, worker
-from portal.asgi import serve as serve_wsgi
 from portal.database import PrivilegedRoleError, refuse_privileged
 from portal.embedded import DATABASE, EmbeddedError, EmbeddedPostgres
-from portal.factory import create_wsgi
-from portal.ledger.factory import create_ledger_app
 from portal.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -116,12 +113,7 @@ def serve(only: str | None) -> None:
     with _database() as settings:
         _checked(settings)
         _refuse_taken_port(settings)
-        app: Any
-        if only == "ledger":
-            app = create_ledger_app(settings)
-        else:
-            app = create_wsgi(settings)
-        serve_wsgi(settings, app)
+        asgi.serve(settings, only)
 
 
 @main.command("worker")

@@ -31,6 +31,7 @@ from portal.settings import Settings
 from portal.tables.views import blueprint as tables
 from portal.terminals.views import blueprint as terminals
 from portal.web.context import init_web, is_htmx, permission, render
+from portal.web.live import attributes
 
 RIGHTS = {
     "company": {"company_admin"},
@@ -113,6 +114,7 @@ def create_app(
     )
     db.init_app(app)
     init_web(app)
+    app.jinja_env.globals["live"] = attributes
     manager = LoginManager(app)
     manager.session_protection = "basic"
     for blueprint in (home, identity, operations, tables, terminals, register, floor, operate, waiting):

@@ -16,11 +16,14 @@ from portal.ledger.accounts.views import blueprint as accounts
 from portal.ledger.api.document import blueprint as document
 from portal.ledger.api.views import blueprint as api
 from portal.ledger.database import ledger_db
+from portal.ledger.push.service import is_gate
+from portal.ledger.push.views import blueprint as push
 from portal.ledger.reservations.views import blueprint as reservations
 from portal.ledger.seats.views import blueprint as seats
 from portal.settings import Settings
 from portal.web.clock import AppClock
 from portal.web.context import init_web
+from portal.web.live import attributes
 
 
 def create_ledger_app(settings: Settings, *, clock: Clock | None = None) -> Flask:
@@ -39,7 +42,8 @@ def create_ledger_app(settings: Settings, *, clock: Clock | None = None) -> Flas
     app.extensions["clock"] = clock or SystemClock()
     ledger_db.init_app(app)
     init_web(app)
-    for blueprint in (accounts, seats, reservations, api, document):
+    app.jinja_env.globals["live"] = attributes
+    for blueprint in (accounts, seats, reservations, push, api, document):
         app.register_blueprint(blueprint)
 
     @app.before_request
@@ -69,6 +73,18 @@ def create_ledger_app(settings: Settings, *, clock: Clock | None = None) -> Flas
 
     @app.context_processor
     def common() -> dict[str, Any]:
-        return {"ledger_user": g.get("ledger_user"), "home_url": url_for("ledger_reservations.index")}
+        return {
+            "ledger_user": g.get("ledger_user"),
+            "home_url": url_for("ledger_reservations.index"),
+            "is_gate": is_gate(),
+        }
 
     return app
+
+
+def dispose(app: Flask) -> None:
+    """Close the database connections of a ledger that runs by itself."""
+    with app.app_context():
+        ledger_db.session.remove()
+        for engine in ledger_db.engines.values():
+            engine.dispose()

@@ -18,6 +18,7 @@ from portal.link import feed
 from portal.link.contract import ReservationItem
 from portal.register import operation_queries, queries, service
 from portal.register.floor_views import device, shared, terminal_row
+from portal.register.push import floor
 from portal.services import deliverer
 from portal.stores.models import Store
 from portal.visits import effects
@@ -26,6 +27,7 @@ from portal.visits.models import Notice, Occupancy, Visit
 from portal.visits.service import tables_of
 from portal.web.context import go, permission, render
 from portal.web.forms import Reader
+from portal.web.live import live
 
 blueprint = Blueprint("register", __name__, url_prefix="/register")
 
@@ -78,6 +80,7 @@ def settings() -> Response:
 
 @blueprint.get("/tables")
 @permission("register")
+@live(floor)
 def tables() -> Response:
     found = device()
     session = db.session()

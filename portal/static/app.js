@@ -21,6 +21,7 @@
   window.addEventListener("online", probe);
   document.addEventListener("htmx:sendError", lost);
   document.addEventListener("htmx:timeout", lost);
+  document.addEventListener("live:lost", lost);
 
   // A second press while the first is under way does nothing; the button itself is never disabled.
   document.addEventListener("submit", (event) => {

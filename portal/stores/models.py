@@ -45,3 +45,13 @@ class Store(Base):
 
 
 Index("ix_store_company_id", Store.company_id)
+
+
+class StoreVersion(Base):
+    """Rises, by a trigger, with everything that テーブル一覧 shows of a store: open screens compare it."""
+
+    __tablename__ = "store_version"
+
+    store_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("store.id"), primary_key=True)
+    company_id: Mapped[int]
+    version: Mapped[int] = mapped_column(default=1, server_default="1")

@@ -29,6 +29,7 @@ class LedgerUser:
     shop_id: uuid.UUID
     shop_name: str
     person: str
+    account_id: uuid.UUID | None = None
 
 
 def login(session: Session, code: str, password: str, now: datetime) -> str:
@@ -109,4 +110,6 @@ def user_of(session: Session, cookie: str, now: datetime) -> LedgerUser | None:
         bind_company(session, None)
         return None
     found: AccountSession = row[0]
-    return LedgerUser(found.id, found.company_id, found.shop_id, row[1], found.person)
+    return LedgerUser(
+        found.id, found.company_id, found.shop_id, row[1], found.person, found.account_id
+    )  # fmt: skip

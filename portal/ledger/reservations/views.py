@@ -14,12 +14,14 @@ from portal.kernel.business_day import TOKYO, business_date, day_bounds, nearest
 from portal.kernel.errors import NotFoundError
 from portal.ledger.database import ledger_db
 from portal.ledger.models import Reservation, Seat, Shop
+from portal.ledger.push.service import shop_live
 from portal.ledger.reservations import service
 from portal.ledger.reservations.apply import seat_ids
 from portal.ledger.reservations.queries import rows_between, seats_of
 from portal.web.clock import AppClock
 from portal.web.context import go, permission, render
 from portal.web.forms import Reader
+from portal.web.live import live
 
 blueprint = Blueprint("ledger_reservations", __name__)
 clock = AppClock()
@@ -43,6 +45,7 @@ def _status(row: Reservation) -> str:
 
 @blueprint.get("/")
 @permission("ledger")
+@live(shop_live)
 def index() -> Response:
     shop = _shop()
     day = _day(shop)
@@ -54,6 +57,7 @@ def index() -> Response:
 
 @blueprint.get("/timetable")
 @permission("ledger")
+@live(shop_live)
 def timetable() -> Response:
     """Seats × hours of a business day, 10:00 to 29:00; a row stands in the hours that it touches."""
     shop = _shop()
