@@ -14,10 +14,12 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.wrappers import Response as BaseResponse
 
 from portal.database import bind_company, db, engine_options
+from portal.identity.pin_views import blueprint as pins
 from portal.identity.service import Actor, actor_of
 from portal.identity.views import COOKIE
 from portal.identity.views import blueprint as identity
 from portal.kernel.clock import Clock, SystemClock
+from portal.launch.views import blueprint as launch
 from portal.ledger.database import ledger_db
 from portal.ledger.factory import create_ledger_app
 from portal.link.client import LedgerClient, TokenBox
@@ -80,6 +82,7 @@ def _menu(actor: Actor) -> list[tuple[str, list[tuple[str, str]]]]:
                     ("店舗個別管理", ""),
                     ("テーブル設定", url_for("tables.index")),
                     ("端末管理", url_for("terminals.index")),
+                    ("担当者PIN", url_for("pins.people")),
                 ],
             )
         )
@@ -117,7 +120,19 @@ def create_app(
     app.jinja_env.globals["live"] = attributes
     manager = LoginManager(app)
     manager.session_protection = "basic"
-    for blueprint in (home, identity, operations, tables, terminals, register, floor, operate, waiting):
+    for blueprint in (
+        home,
+        identity,
+        operations,
+        tables,
+        terminals,
+        register,
+        floor,
+        operate,
+        waiting,
+        pins,
+        launch,
+    ):
         app.register_blueprint(blueprint)
     clock = clock or SystemClock()
     if transport is None and settings.ledger_url is None:

@@ -46,6 +46,11 @@ NAMES = [
     "journal-text",
     "shield-lock",
     "printer",
+    "tools",
+    "box-arrow-up-right",
+    "door-closed",
+    "cash-stack",
+    "arrow-left-right",
 ]
 
 source = Path(sys.argv[1])

@@ -34,7 +34,11 @@ SHORTEST_PASSWORD = 10
 
 @dataclass(frozen=True)
 class Actor:
-    """The person of a request (Flask-Login's user): who, of which company, in which stores."""
+    """The person of a request (Flask-Login's user): who, of which company, in which stores.
+
+    ``acting``: named by a PIN at a tablet where ``login_name`` logged in; then the role is スタッフ, whatever it is
+    otherwise, because a PIN opens the register and nothing more.
+    """
 
     id: uuid.UUID
     session_id: uuid.UUID
@@ -44,6 +48,8 @@ class Actor:
     name: str
     role: str
     store_ids: frozenset[uuid.UUID] = field(default_factory=frozenset)
+    acting: bool = False
+    login_name: str = ""
     is_authenticated: bool = True
     is_active: bool = True
     is_anonymous: bool = False
@@ -121,8 +127,28 @@ def actor_of(session: Session, cookie: str, now: datetime) -> Actor | None:
         bind_company(session, None)
         return None
     web, staff, company = row
-    stores = frozenset(session.scalars(select(StaffStore.store_id).where(StaffStore.staff_id == staff.id)))
-    return Actor(staff.id, web.id, company.id, company.name, company.code, staff.name, staff.role, stores)
+    if web.acting_staff_id is not None:
+        return _acting(session, web, staff, company)
+    stores = _stores_of(session, staff)
+    return Actor(staff.id, web.id, company.id, company.name, company.code, staff.name, staff.role, stores,
+                 login_name=staff.name)  # fmt: skip
+
+
+def _stores_of(session: Session, staff: Staff) -> frozenset[uuid.UUID]:
+    return frozenset(session.scalars(select(StaffStore.store_id).where(StaffStore.staff_id == staff.id)))
+
+
+def _acting(session: Session, web: WebSession, owner: Staff, company: Company) -> Actor | None:
+    """The person whom a PIN put at this tablet, in the stores of both; None where that person is gone."""
+    person = session.get(Staff, web.acting_staff_id)
+    if person is None or not person.active or person.pin_hash is None:
+        return None
+    every = frozenset(session.scalars(select(Store.id)))
+    mine, theirs = (
+        every if each.role == "company_admin" else _stores_of(session, each) for each in (owner, person)
+    )
+    return Actor(person.id, web.id, company.id, company.name, company.code, person.name, "store_staff",
+                 mine & theirs, acting=True, login_name=owner.name)  # fmt: skip
 
 
 def logout(session: Session, actor: Actor, now: datetime) -> None:

@@ -14,9 +14,9 @@ from portal.register.devices import device_of
 from portal.register.service import Device
 from portal.services import deliverer
 from portal.terminals import service as terminals
+from portal.terminals.forms import SetupForm
 from portal.terminals.models import Terminal
 from portal.web.context import go, permission, render
-from portal.web.forms import Reader
 
 blueprint = Blueprint("floor", __name__, url_prefix="/register")
 COOKIE = "portal_terminal"
@@ -61,26 +61,25 @@ def _not_ready(_: NotReadyError) -> BaseResponse:
 @blueprint.get("/setup")
 @permission("register")
 def setup() -> Response:
-    return render("register/setup.html", errors={}, code="")
+    return render("register/setup.html", form=SetupForm(formdata=None))
 
 
 @blueprint.post("/setup")
 @permission("register")
 def setup_submit() -> BaseResponse:
     """Register this device with a one-time code."""
-    reader = Reader(request.form)
-    code = reader.code("code", "端末登録コード").upper()
-    if not reader.errors:
+    form = SetupForm()
+    if form.validate():
         try:
-            now = deliverer().clock.now()
+            now, code = deliverer().clock.now(), form.code.data.upper()
             token = run_write(db.session(), lambda s: terminals.register(s, g.actor, code, now))
             response = redirect(url_for("register.top"), 303)
             response.set_cookie(COOKIE, token, httponly=True, samesite="Lax", max_age=400 * 24 * 3600,
                                 secure=current_app.config["SESSION_COOKIE_SECURE"])  # fmt: skip
             return response
         except UserError as error:
-            reader.add(error)
-    return render("register/setup.html", errors=reader.errors, code=code, status=422)
+            form.add(error)
+    return render("register/setup.html", form=form, status=422)
 
 
 @blueprint.post("/open")

@@ -20,6 +20,8 @@ KIND_LABELS = {
     "kiosk": "KIOSK",
     "ticket_pay": "USEN Ticket & Pay",
 }
+# They have no screens of ours: they work through /api/v1 only.
+API_KINDS = ("kiosk", "ticket_pay")
 
 
 class MasterVersion(Base):

@@ -22,18 +22,21 @@ from portal.operations.models import ReservationLink
 from portal.payment_types.models import PaymentType
 from portal.stores.models import Store
 from portal.tables.models import DiningTable
-from portal.terminals.models import MasterVersion, Opening, Terminal
+from portal.terminals.models import API_KINDS, MasterVersion, Opening, Terminal
 
 CODE_TIME = timedelta(hours=24)
 
 
-def issue_code(
+def create_terminal(
     session: Session, actor: Actor, store: Store, *, name: str, kind: str, training: bool, now: datetime
-) -> str:
-    """Make a terminal and the one-time code that registers a device as it."""
-    code = new_code(2)
+) -> tuple[Terminal, str]:
+    """A terminal and the one-time code that registers a device as it ("" for one that only calls the API).
+
+    Raises UserError where the store has a terminal of that name.
+    """
+    code = "" if kind in API_KINDS else new_code(2)
     terminal = Terminal(company_id=store.company_id, store_id=store.id, kind=kind, name=name, training=training,
-                        code_hash=hash_token(code), code_expires_at=now + CODE_TIME)  # fmt: skip
+                        code_hash=hash_token(code) if code else None, code_expires_at=now + CODE_TIME if code else None)  # fmt: skip
     session.add(terminal)
     try:
         session.flush()
@@ -42,9 +45,10 @@ def issue_code(
         raise UserError(
             f"端末名「{name}」はすでに使用されています。", "別の名称を入力してください。", field="name"
         ) from None
-    record(session, company_id=store.company_id, store_id=store.id, at=now, action="terminal_code_issued",
-           target=name, actor_id=actor.id, actor_label=actor.name)  # fmt: skip
-    return code
+    record(session, company_id=store.company_id, store_id=store.id, at=now, action="terminal_created",
+           target=name, actor_id=actor.id, actor_label=actor.name,
+           after={"kind": kind, "training": training})  # fmt: skip
+    return terminal, code
 
 
 def reissue_code(session: Session, actor: Actor, terminal: Terminal, now: datetime) -> str:
@@ -55,6 +59,15 @@ def reissue_code(session: Session, actor: Actor, terminal: Terminal, now: dateti
     record(session, company_id=terminal.company_id, store_id=terminal.store_id, at=now,
            action="terminal_code_issued", target=terminal.name, actor_id=actor.id, actor_label=actor.name)  # fmt: skip
     return code
+
+
+def revoke_terminal(session: Session, actor: Actor, terminal: Terminal, now: datetime) -> None:
+    """削除: no code, no cookie; the row stays for what it did, under a name that frees the old one."""
+    record(session, company_id=terminal.company_id, store_id=terminal.store_id, at=now, action="terminal_revoked",
+           target=terminal.name, actor_id=actor.id, actor_label=actor.name)  # fmt: skip
+    if terminal.revoked_at is None:
+        terminal.name = f"{terminal.name} ({terminal.id.hex[-6:]})"
+    terminal.revoked_at, terminal.token_hash, terminal.code_hash = now, None, None
 
 
 def register(session: Session, actor: Actor, code: str, now: datetime) -> str:
