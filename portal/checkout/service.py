@@ -1,4 +1,4 @@
-"""Orders and cash. Money is whole yen, tax included (O11, O12)."""
+"""Orders, 値引 and 割引 (O11, O12, Y6). Money is whole yen, tax included. Every command is safe to repeat by op_id."""
 
 from __future__ import annotations
 
@@ -6,12 +6,22 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from portal.audit.models import record
-from portal.checkout.models import Payment, Slip, SlipCounter, SlipLine
+from portal.checkout import bill as bills
+from portal.checkout.bill import Bill
+from portal.checkout.domain import CASH, SITE_POINTS, ensure_discount
+from portal.checkout.models import Slip, SlipDiscount, SlipLine
+from portal.checkout.slips import (
+    ensure_no_part_paid,
+    ensure_slip,
+    label,
+    lines_of,
+    lock_root,
+    open_slip,
+    total,
+)
 from portal.identity.service import Actor
 from portal.kernel.errors import ConflictError, NotFoundError, UserError
 from portal.kernel.fmt import yen
@@ -19,47 +29,61 @@ from portal.register.service import Device, get_visit, once
 from portal.visits.models import Visit
 from portal.visits.service import bump, release_tables
 
-
-def open_slip(session: Session, visit_id: uuid.UUID) -> Slip | None:
-    return session.scalar(select(Slip).where(Slip.visit_id == visit_id, Slip.status == "open"))
+__all__ = ["lines_of", "open_slip", "total"]
 
 
-def lines_of(session: Session, slip: Slip | None) -> list[SlipLine]:
-    if slip is None:
-        return []
-    return list(
-        session.scalars(select(SlipLine).where(SlipLine.slip_id == slip.id).order_by(SlipLine.ordered_at))
-    )
+def accepts_points(device: Device) -> bool:
+    """Whether the terminal's master has the payment type 予約サイトポイント (S1, Y2)."""
+    return any(t["code"] == SITE_POINTS for t in device.payment_types)
 
 
-def total(lines: list[SlipLine]) -> int:
-    """Yen, tax included."""
-    return sum(line.unit_price_yen * line.quantity for line in lines)
+def load(session: Session, device: Device, visit: Visit) -> Bill:
+    """The bill as this terminal sees it."""
+    return bills.load(session, visit, accepts_points=accepts_points(device))
 
 
-def _ensure_slip(session: Session, visit: Visit, now: datetime) -> Slip:
-    slip = open_slip(session, visit.id)
-    if slip is not None:
-        return slip
-    number = session.execute(
-        insert(SlipCounter)
-        .values(store_id=visit.store_id, business_date=visit.business_date, training=visit.training,
-                company_id=visit.company_id, last=1)
-        .on_conflict_do_update(
-            index_elements=["store_id", "business_date", "training"], set_={"last": SlipCounter.last + 1}
+def seated(session: Session, device: Device, visit_id: uuid.UUID) -> Visit:
+    """The visit, locked; ConflictError where it has been paid or cancelled meanwhile."""
+    visit = get_visit(session, device, visit_id, lock=True)
+    if visit.status != "seated":
+        raise ConflictError(
+            "この伝票はすでに会計済みか、取り消されています。", "テーブル一覧で状態をご確認ください。"
         )
-        .returning(SlipCounter.last)
-    ).scalar_one()  # fmt: skip
-    slip = Slip(company_id=visit.company_id, store_id=visit.store_id, visit_id=visit.id, number=number,
-                business_date=visit.business_date, training=visit.training, status="open", opened_at=now)  # fmt: skip
-    session.add(slip)
-    session.flush()
-    return slip
+    return visit
+
+
+def locked(
+    session: Session, device: Device, visit_id: uuid.UUID, revision: int | None = None, *, make: datetime | None = None
+) -> Bill:  # fmt: skip
+    """The bill with all its visits and its slip locked, on the revision that the person saw.
+
+    ``make``: open a slip where there is none. Raises ConflictError where the bill has changed.
+    """
+    found = bills.visit_ids(session, visit_id)
+    for member in found:
+        seated(session, device, member)
+    if bills.visit_ids(session, visit_id) != found:
+        raise ConflictError(
+            "ほかの端末で合算が変更されました。", "画面を開き直して、もう一度操作してください。"
+        )
+    visit = session.get_one(Visit, visit_id)
+    slip = open_slip(session, visit_id)
+    if slip is None and make is not None:
+        slip = ensure_slip(session, visit, make)
+    if slip is not None:
+        lock_root(session, slip)
+    bill = load(session, device, visit)
+    if revision is not None and bill.revision != revision:
+        raise ConflictError(
+            "ほかの端末で、この伝票の注文または支払いが変更されました。",
+            "金額を確認して、もう一度操作してください。",
+        )
+    return bill
 
 
 def order(
     session: Session, device: Device, actor: Actor, op_id: uuid.UUID, visit_id: uuid.UUID, item_id: uuid.UUID,
-    quantity: int, now: datetime,
+    quantity: int, now: datetime, note: str = "",
 ) -> None:  # fmt: skip
     """Put a menu item, as the terminal's master knows it (S1), on the slip."""
     item = next((m for m in device.menu if m["id"] == str(item_id)), None)
@@ -67,67 +91,107 @@ def order(
         raise NotFoundError
 
     def work(s: Session) -> dict[str, Any]:
-        visit = get_visit(s, device, visit_id, lock=True)
-        if visit.status != "seated":
-            raise ConflictError(
-                "この伝票はすでに会計済みか、取り消されています。", "テーブル一覧で状態をご確認ください。"
-            )
-        slip = _ensure_slip(s, visit, now)
-        slip.revision += 1
-        s.add(
-            SlipLine(company_id=visit.company_id, slip_id=slip.id, menu_item_id=item_id, name=item["name"],
-                     unit_price_yen=item["price_yen"], tax_percent=item["tax_percent"], quantity=quantity,
-                     ordered_at=now, ordered_by=actor.id)
-        )  # fmt: skip
-        return {}
+        visit = seated(s, device, visit_id)
+        slip = ensure_slip(s, visit, now)
+        ensure_no_part_paid(s, lock_root(s, slip))
+        line = SlipLine(company_id=visit.company_id, slip_id=slip.id, menu_item_id=item_id, name=item["name"],
+                        unit_price_yen=item["price_yen"], tax_percent=item["tax_percent"], quantity=quantity,
+                        note=note, ordered_at=now, ordered_by=actor.id)  # fmt: skip
+        s.add(line)
+        bills.touch(s, slip, accepts_points=accepts_points(device))
+        return {"line_id": str(line.id), "slip": label(slip)}
 
     once(session, device, op_id, "order", now, work)
 
 
-def pay_cash(
-    session: Session, device: Device, actor: Actor, op_id: uuid.UUID, visit_id: uuid.UUID, revision: int,
-    tendered: int, now: datetime,
+def _line(session: Session, visit: Visit, line_id: uuid.UUID) -> tuple[Slip, SlipLine]:
+    slip = open_slip(session, visit.id)
+    line = session.get(SlipLine, line_id)
+    if slip is None or line is None or line.slip_id != slip.id:
+        raise NotFoundError
+    ensure_no_part_paid(session, lock_root(session, slip))
+    return slip, line
+
+
+def change_line(
+    session: Session, device: Device, actor: Actor, op_id: uuid.UUID, visit_id: uuid.UUID, line_id: uuid.UUID,
+    quantity: int, note: str, now: datetime,
 ) -> None:  # fmt: skip
-    """会計 in cash: once, on the slip that the person saw. The party leaves, or waits for 解除 (O7)."""
+    """Quantity and note of an ordered line; a quantity of 0 removes it. Audited (D4)."""
 
     def work(s: Session) -> dict[str, Any]:
-        visit = get_visit(s, device, visit_id, lock=True)
-        if visit.status != "seated":
-            raise ConflictError(
-                "この伝票はすでに会計済みか、取り消されています。", "テーブル一覧で状態をご確認ください。"
-            )
-        slip = _ensure_slip(s, visit, now)
-        lines = lines_of(s, slip)
-        if slip.revision != revision:
-            raise ConflictError(
-                "ほかの端末で注文が追加されました。", "金額を確認して、もう一度会計してください。"
-            )
-        amount = total(lines)
-        if tendered < amount:
-            raise UserError(
-                f"お預かり金額が不足しています。合計は{yen(amount)}です。",
-                "お預かり金額をご確認ください。",
-                field="tendered",
-            )
-        slip.status, slip.paid_at, slip.paid_by = "paid", now, actor.id
-        slip.paid_terminal_id, slip.total_yen = device.id, amount
-        s.add(
-            Payment(company_id=visit.company_id, slip_id=slip.id, type_code="cash", type_name="現金", amount_yen=amount,
-                    tendered_yen=tendered, change_yen=tendered - amount, paid_at=now)
-        )  # fmt: skip
-        visit.slip_number = f"{slip.number:04d}"
-        if device.table_reset:
-            visit.status = "paid"
+        visit = seated(s, device, visit_id)
+        slip, line = _line(s, visit, line_id)
+        before = {"name": line.name, "quantity": line.quantity}
+        if quantity == 0:
+            s.delete(line)
         else:
-            visit.status, visit.ended_at = "left", now
-            release_tables(s, visit, now)
-        bump(s, visit, now, terminal_id=device.id, staff_id=actor.id)
-        record(s, company_id=visit.company_id, store_id=visit.store_id, at=now, action="slip_paid",
-               target=visit.slip_number, actor_id=actor.id, actor_label=actor.name,
-               after={"total_yen": amount, "cash_yen": amount})  # fmt: skip
+            line.quantity, line.note = quantity, note
+        bills.touch(s, slip, accepts_points=accepts_points(device))
+        if quantity != before["quantity"]:
+            record(s, company_id=visit.company_id, store_id=visit.store_id, at=now, action="order_changed",
+                   target=label(slip), actor_id=actor.id, actor_label=actor.name, before=before,
+                   after={"name": before["name"], "quantity": quantity})  # fmt: skip
         return {}
 
-    once(session, device, op_id, "pay", now, work)
+    once(session, device, op_id, "line", now, work)
+
+
+def add_discount(
+    session: Session, device: Device, actor: Actor, op_id: uuid.UUID, visit_id: uuid.UUID, revision: int,
+    kind: str, value: int, now: datetime,
+) -> None:  # fmt: skip
+    """値引 (``yen``) or 割引 (``percent``) on the whole bill. Refused while site points are on it (Y6)."""
+
+    def work(s: Session) -> dict[str, Any]:
+        bill = locked(s, device, visit_id, revision, make=now)
+        assert bill.slip is not None
+        ensure_no_part_paid(s, bill.slip)
+        if bill.total == 0:
+            raise UserError(
+                "合計が¥0のため、値引・割引を登録できません。", "注文を登録してください。", field="value"
+            )
+        ensure_discount(bill.points_yen, kind, value, bill.total)
+        s.add(SlipDiscount(company_id=bill.slip.company_id, slip_id=bill.slip.id, kind=kind, value=value,
+                           added_at=now, added_by=actor.id))  # fmt: skip
+        bills.touch(s, bill.slip, accepts_points=accepts_points(device))
+        record(s, company_id=bill.slip.company_id, store_id=bill.slip.store_id, at=now, action="discount_added",
+               target=label(bill.slip), actor_id=actor.id, actor_label=actor.name, after={kind: value})  # fmt: skip
+        return {}
+
+    once(session, device, op_id, "discount", now, work)
+
+
+def remove_discount(
+    session: Session, device: Device, actor: Actor, op_id: uuid.UUID, visit_id: uuid.UUID, revision: int,
+    discount_id: uuid.UUID, now: datetime,
+) -> None:  # fmt: skip
+    def work(s: Session) -> dict[str, Any]:
+        bill = locked(s, device, visit_id, revision)
+        found = next((d for d, _ in bill.discounts if d.id == discount_id), None)
+        if bill.slip is None or found is None:
+            raise NotFoundError
+        ensure_no_part_paid(s, bill.slip)
+        s.delete(found)
+        bills.touch(s, bill.slip, accepts_points=accepts_points(device))
+        record(s, company_id=bill.slip.company_id, store_id=bill.slip.store_id, at=now, action="discount_removed",
+               target=label(bill.slip), actor_id=actor.id, actor_label=actor.name,
+               before={found.kind: found.value})  # fmt: skip
+        return {}
+
+    once(session, device, op_id, "undiscount", now, work)
+
+
+def set_payment_memo(
+    session: Session, device: Device, op_id: uuid.UUID, visit_id: uuid.UUID, memo: str, now: datetime
+) -> None:
+    """支払いメモ."""
+
+    def work(s: Session) -> dict[str, Any]:
+        seated(s, device, visit_id).payment_memo = memo
+        return {}
+
+    once(session, device, op_id, "memo", now, work)
 
 
 def reset_table(
@@ -149,9 +213,22 @@ def reset_table(
     once(session, device, op_id, "reset", now, work)
 
 
-def change_of(session: Session, visit_id: uuid.UUID) -> int | None:
-    """Yen of change of the last paid slip, for the screen after 会計."""
-    statement = (
-        select(Payment.change_yen).join(Slip, Slip.id == Payment.slip_id).where(Slip.visit_id == visit_id)
+def type_of(device: Device, code: str) -> dict[str, Any]:
+    """The payment type as the terminal's master knows it (S1)."""
+    found = next((t for t in device.payment_types if t["code"] == code), None)
+    if found is None:
+        name = "現金" if code == CASH else "この支払科目"
+        raise UserError(
+            f"{name}は、この端末で使用できません。",
+            "管理画面の支払科目種設定で登録し、設定からマスタ同期を行ってください。",
+            field="amount",
+        )
+    return found
+
+
+def short_by(missing: int) -> UserError:
+    return UserError(
+        f"支払いが{yen(missing)}不足しています。",
+        "お預かり金額を入力するか、支払いを追加してください。",
+        field="tendered",
     )
-    return session.scalar(statement.order_by(Payment.paid_at.desc()).limit(1))

@@ -31,3 +31,4 @@ class PaymentType(Base):
     name: Mapped[str]
     position: Mapped[int] = mapped_column(default=0, server_default="0")
     active: Mapped[bool] = mapped_column(default=True, server_default="true")
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")

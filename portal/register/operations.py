@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from portal.audit.models import record
+from portal.checkout import slips
 from portal.checkout.models import Slip, SlipLine
 from portal.database import constraint_name
 from portal.identity.service import Actor
@@ -123,16 +124,22 @@ def _move_lines(
     open_slip = select(Slip).where(Slip.status == "open").with_for_update()
     old = session.scalar(open_slip.where(Slip.visit_id == source.id))
     new = session.scalar(open_slip.where(Slip.visit_id == target.id))
+    slips.ensure_mergeable(session, old, new)
     if old is None:
         return None, new.number if new else None
     if new is None:
+        slips.leave_joint(session, old)
         old.visit_id = target.id
+        old.draft = []
         old.revision += 1
         session.flush()
         return None, old.number
     session.execute(update(SlipLine).where(SlipLine.slip_id == old.id).values(slip_id=new.id))
-    old.status, old.paid_at = "voided", now
-    new.revision += 1
+    slips.give_up(session, old, "merged", now)
+    # What was typed in to pay was of another sum; the bill that the target belongs to is the one that changed.
+    root = slips.lock_root(session, new)
+    root.draft = []
+    root.revision += 1
     session.flush()
     return old.number, new.number
 

@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from portal.audit.models import record
+from portal.checkout import slips
 from portal.checkout.models import Slip, SlipLine
 from portal.database import constraint_name, run_write
 from portal.identity.models import Staff
@@ -286,7 +287,8 @@ def cancel(
         if slip is not None and s.scalar(select(SlipLine.id).where(SlipLine.slip_id == slip.id).limit(1)):
             raise UserError("注文が登録されているため、来店取消できません。", "注文を会計してください。")
         if slip is not None:
-            slip.status, slip.paid_at = "voided", now
+            slips.ensure_no_part_paid(s, slips.lock_root(s, slip))
+            slips.give_up(s, slip, "cancelled", now)
         visit.status, visit.ended_at = "cancelled", now
         release_tables(s, visit, now)
         bump(s, visit, now, terminal_id=device.id, staff_id=actor.id)

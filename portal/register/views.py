@@ -9,6 +9,7 @@ from flask import Blueprint, Response, flash, g, request, url_for
 from sqlalchemy import select, update
 from werkzeug.wrappers import Response as BaseResponse
 
+from portal.checkout import payments
 from portal.checkout import service as checkout
 from portal.database import db, run_write
 from portal.kernel.business_day import TOKYO, nearest_moment
@@ -351,7 +352,7 @@ def pay(visit_id: uuid.UUID) -> BaseResponse:
     if not reader.errors:
         try:
             now = deliverer().clock.now()
-            checkout.pay_cash(db.session(), found, g.actor, op, visit_id, revision, tendered, now)
+            payments.pay_cash(db.session(), found, g.actor, op, visit_id, revision, tendered, now)
         except UserError as error:
             if error.status == 404:
                 raise
@@ -371,7 +372,7 @@ def paid(visit_id: uuid.UUID) -> Response:
     found = device()
     visit = service.get_visit(db.session(), found, visit_id)
     return render(
-        "register/paid.html", visit=visit, change=checkout.change_of(db.session(), visit_id), **shared()
+        "register/paid.html", visit=visit, change=payments.change_of(db.session(), visit_id), **shared()
     )
 
 

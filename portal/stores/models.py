@@ -20,6 +20,7 @@ class Company(Base):
     id: Mapped[int] = mapped_column("company_id", primary_key=True)
     code: Mapped[str] = mapped_column(unique=True)
     name: Mapped[str]
+    invoice_number: Mapped[str] = mapped_column(default="", server_default="")
 
 
 class Store(Base):

@@ -45,6 +45,7 @@ class Visit(Base):
     reservation_id: Mapped[uuid.UUID | None]
     guest_name: Mapped[str] = mapped_column(default="", server_default="")
     memo: Mapped[str] = mapped_column(default="", server_default="")
+    payment_memo: Mapped[str] = mapped_column(default="", server_default="")
     site_name: Mapped[str] = mapped_column(default="", server_default="")
     site_points: Mapped[int] = mapped_column(default=0, server_default="0")
     party_size: Mapped[int]

@@ -14,6 +14,7 @@ import httpx
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from portal.checkout import payments
 from portal.checkout import service as checkout
 from portal.database import bind_company, run_write
 from portal.identity.service import Actor
@@ -306,7 +307,7 @@ class Sim:
             synced_at=now, fetched_at=now, link_id=self.synced, link_state="", default_stay=60, table_reset=self.model.reset,
             tables={i: MasterTable(i, n, 4, "waiting" if n in WAITING else "normal") for n, i in self.tables.items()},
             menu=[{"id": str(self.menu_item), "name": "ビール", "price_yen": 500, "tax_percent": 10}],
-            payment_types=[],
+            payment_types=[{"code": "cash", "name": "現金", "group": "cash"}],
         )  # fmt: skip
 
     # -- the network tells the model
@@ -626,7 +627,7 @@ class Sim:
         slip = checkout.open_slip(self.session, uuid.UUID(visit.id))
         seen = slip.revision if slip else 1
         self.session.rollback()
-        self.act(f"pay {visit.id[-4:]}", allowed, lambda op: checkout.pay_cash(
+        self.act(f"pay {visit.id[-4:]}", allowed, lambda op: payments.pay_cash(
             self.session, device, self.actor, op, uuid.UUID(visit.id), seen, 100_000, now))  # fmt: skip
         if allowed:
             self.model.pay(visit, now)
