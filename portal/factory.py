@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,6 +14,7 @@ from werkzeug.exceptions import Forbidden, NotFound
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.wrappers import Response as BaseResponse
 
+from portal import jobs, tasks
 from portal.database import bind_company, db, engine_options
 from portal.identity.pin_views import blueprint as pins
 from portal.identity.service import Actor, actor_of
@@ -63,6 +65,11 @@ def healthz() -> Response:
 def readyz() -> Response:
     db.session().execute(text("SELECT 1"))
     return Response("ok", mimetype="text/plain")
+
+
+def _wake(company_id: int, link_id: uuid.UUID) -> None:
+    """A request left something over: a worker sends it now, not at its next sweep. Best effort."""
+    jobs.defer_soon(tasks.link.deliver, company_id=company_id, once=f"lane:{link_id}", link_id=str(link_id))
 
 
 def _menu(actor: Actor) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -140,7 +147,7 @@ def create_app(
         app.extensions["ledger_app"] = ledger
         transport = httpx.WSGITransport(app=ledger, raise_app_exceptions=False)
     app.extensions["deliverer"] = Deliverer(
-        LedgerClient(settings.ledger_url, transport), TokenBox(settings.token_key), clock
+        LedgerClient(settings.ledger_url, transport), TokenBox(settings.token_key), clock, wake=_wake
     )
 
     @manager.request_loader  # type: ignore[untyped-decorator]

@@ -36,6 +36,10 @@ def _sleep(seconds: float) -> bool:
     return True
 
 
+def _asleep(_company_id: int, _link_id: uuid.UUID) -> None:
+    """Nobody is woken: the sweep finds what is left."""
+
+
 @dataclass(frozen=True)
 class Turn:
     """One round of a lane's holder: what to send, or (``ask``) to ask first whether the ledger has changed."""
@@ -54,6 +58,7 @@ class Deliverer:
     tokens: TokenBox
     clock: Clock
     wait: Callable[[float], bool] = _sleep
+    wake: Callable[[int, uuid.UUID], object] = _asleep
 
     def deliver_once(
         self, session: Session, link_id: uuid.UUID, *, seconds: float = 10.0, budget: float | None = None
@@ -179,7 +184,7 @@ class Deliverer:
         if link_id is None or not owed:
             return
         until = self.clock.now() + timedelta(seconds=seconds)
-        while self.deliver_once(session, link_id, seconds=seconds, budget=seconds) == "busy":
+        while (outcome := self.deliver_once(session, link_id, seconds=seconds, budget=seconds)) == "busy":
             # A worker is at it: what it sends now may well be ours.
             if self.clock.now() >= until or not self.wait(0.05):
                 break
@@ -189,12 +194,16 @@ class Deliverer:
             if answered:
                 return
 
-        def tell(s: Session) -> None:
+        def tell(s: Session) -> int | None:
             late = s.get_one(Visit, visit_id, with_for_update=True, populate_existing=True)
-            if late.answered_revision < late.revision:
-                add_notice(s, late, "M6", {}, self.clock.now())
+            if late.answered_revision >= late.revision:
+                return None
+            add_notice(s, late, "M6", {}, self.clock.now())
+            return late.company_id
 
-        run_write(session, tell)
+        company_id = run_write(session, tell)
+        if company_id is not None and outcome != "failed":
+            self.wake(company_id, link_id)
 
 
 def notice_epoch(session: Session, lane: DeliveryLane, epoch: str, now: datetime) -> None:
