@@ -26,6 +26,7 @@ from portal.ledger.database import ledger_db
 from portal.ledger.factory import create_ledger_app
 from portal.link.client import LedgerClient, TokenBox
 from portal.link.delivery import Deliverer
+from portal.mapping.views import blueprint as mapping
 from portal.operations.views import blueprint as operations
 from portal.register.floor_views import blueprint as floor
 from portal.register.operation_views import blueprint as operate
@@ -93,7 +94,15 @@ def _menu(actor: Actor) -> list[tuple[str, list[tuple[str, str]]]]:
                 ],
             )
         )
-        menu.append(("連携状況", [("送信状況", url_for("operations.deliveries"))]))
+        menu.append(
+            (
+                "連携状況",
+                [
+                    ("マッピング確認", url_for("mapping.index")),
+                    ("送信状況", url_for("operations.deliveries")),
+                ],
+            )
+        )
     if actor.role == "company_admin":
         menu.append(("監査", [("操作履歴", url_for("operations.audit"))]))
     menu.append(("レジ", [("レジ画面を開く", url_for("register.top"))]))
@@ -131,6 +140,7 @@ def create_app(
         home,
         identity,
         operations,
+        mapping,
         tables,
         terminals,
         register,

@@ -6,6 +6,7 @@ from portal.days import models as days
 from portal.identity import models as identity
 from portal.launch import models as launch
 from portal.link import models as link
+from portal.mapping import models as mapping
 from portal.operations import models as operations
 from portal.payment_types import models as payment_types
 from portal.printing import models as printing
@@ -24,6 +25,7 @@ __all__ = [
     "identity",
     "launch",
     "link",
+    "mapping",
     "operations",
     "payment_types",
     "printing",

@@ -13,8 +13,8 @@ from portal.kernel.clock import Clock, SystemClock
 from portal.ledger.accounts.service import user_of
 from portal.ledger.accounts.views import COOKIE
 from portal.ledger.accounts.views import blueprint as accounts
+from portal.ledger.api.checks import blueprint as api
 from portal.ledger.api.document import blueprint as document
-from portal.ledger.api.views import blueprint as api
 from portal.ledger.database import ledger_db
 from portal.ledger.push.service import is_gate
 from portal.ledger.push.views import blueprint as push

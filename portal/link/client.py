@@ -170,3 +170,31 @@ class LedgerClient:
             "PUT", f"/blocks/{block_id}", session=session, token=token, body=block, seconds=2.5
         )
         return self._read(wire.ReservationItem, answer)
+
+    def mapping(self, session: Session | None, token: str, *, seconds: float = 5.0) -> wire.MappingState:
+        """T7: tables and seats as the ledger has them."""
+        answer = self._call("GET", "/mapping", session=session, token=token, seconds=seconds)
+        return self._read(wire.MappingState, answer)
+
+    def map_seats(self, session: Session | None, token: str) -> wire.MappingState:
+        """USENレジ座席同期, done by the ledger (T3)."""
+        return self._read(
+            wire.MappingState, self._call("POST", "/mapping", session=session, token=token, seconds=20)
+        )
+
+    def check_link(self, session: Session | None, check: wire.LinkCheck) -> wire.LinkCheckAnswer:
+        """L9's dry run: up to 100 Client ids a call."""
+        answer = self._call("POST", "/link/check", session=session, body=check, seconds=10)
+        return self._read(wire.LinkCheckAnswer, answer)
+
+    def trace(
+        self, session: Session | None, token: str, *, visit_id: uuid.UUID | None = None,
+        reservation_id: uuid.UUID | None = None, seconds: float = 3.0,
+    ) -> wire.Trace:  # fmt: skip
+        """One visit or reservation as the ledger knows it."""
+        ids = {"visit_id": visit_id, "reservation_id": reservation_id}
+        params = {name: str(value) for name, value in ids.items() if value is not None}
+        return self._read(
+            wire.Trace,
+            self._call("GET", "/trace", session=session, token=token, params=params, seconds=seconds),
+        )

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
-CONTRACT_VERSION = "1.1"
+CONTRACT_VERSION = "1.2"
 VERSION_HEADER = "X-Contract-Version"
 MAX_STATES = 100
 MAX_TABLES = 2000
@@ -278,3 +278,73 @@ class BlockRequest(Wire):
     table_id: uuid.UUID
     start_at: Moment
     end_at: Moment
+
+
+class KnownTable(Wire):
+    """A table as the ledger has it (T7, T8; since 1.2). ``lost``: it had a seat and lost it (M4b)."""
+
+    id: uuid.UUID
+    name: str
+    seat_name: str | None = None
+    lost: bool = False
+
+
+class MappingState(Mapping):
+    """Answer to GET and POST /mapping (since 1.2): the tables as last told, and every seat's name."""
+
+    table_list_version: int
+    tables: list[KnownTable]
+    seats: list[str]
+
+
+class LinkCheckItem(Wire):
+    client_id: Annotated[str, Field(min_length=1, max_length=100)]
+    company_code: Annotated[str, Field(min_length=1, max_length=32)]
+    store_code: Annotated[str, Field(min_length=1, max_length=32)]
+
+
+class LinkCheck(Wire):
+    """Would these Client ids be taken (L9; since 1.2)? Nothing is changed."""
+
+    items: Annotated[list[LinkCheckItem], Field(min_length=1, max_length=MAX_STATES)]
+
+
+class LinkCheckAnswer(Wire):
+    """In the order asked: None where it would be taken, else the code that POST /link would give."""
+
+    codes: list[Code | None]
+
+
+class ShownRow(Wire):
+    """What the ledger's screens show of one reservation or walk-in: no name, no phone number (since 1.2)."""
+
+    id: uuid.UUID
+    kind: Literal["reservation", "block", "walk_in"]
+    status: Literal["before", "seated", "left", "cancelled", "withdrawn"]
+    party_size: int
+    start_at: Moment
+    stay_minutes: int
+    ended_at: Moment | None = None
+    seat_names: list[str] = Field(default_factory=list)
+    slip_number: str | None = None
+    points_used: int = 0
+    visit_id: uuid.UUID | None = None
+    revision: int
+    created_at: Moment
+    updated_at: Moment
+
+
+class ReceivedState(Wire):
+    """The newest state of a visit that the ledger received, and how it was answered (since 1.2)."""
+
+    revision: int
+    outcome: Literal["accepted", "refused"]
+    code: RefusalCode | None = None
+    received_at: Moment
+
+
+class Trace(Wire):
+    """One visit or reservation as the ledger knows it, for support (since 1.2)."""
+
+    row: ShownRow | None = None
+    received: ReceivedState | None = None
