@@ -30,7 +30,7 @@ from portal.mapping.views import blueprint as mapping
 from portal.operations.views import blueprint as operations
 from portal.register.floor_views import blueprint as floor
 from portal.register.operation_views import blueprint as operate
-from portal.register.views import blueprint as register
+from portal.register.seating_views import blueprint as register
 from portal.register.waiting_views import blueprint as waiting
 from portal.settings import Settings
 from portal.tables.views import blueprint as tables

@@ -70,7 +70,10 @@ def _keep(session: Session, visit: Visit, result: VisitResult, version: int, now
         placed = max(visit.tables_revision, visit.times_revision, visit.stay_revision)
         if result.overlaps and visit.warned_revision < placed:
             first = result.overlaps[0]
-            params: dict[str, object] = {"time": hm(first.start_at), "seat": first.seat_name}
+            params: dict[str, object] = {
+                "time": hm(first.start_at), "seat": first.seat_name, "start": first.start_at.isoformat(),
+                "end": first.end_at.isoformat(), "status": first.status, "more": len(result.overlaps) - 1,
+            }  # fmt: skip
             add_notice(session, visit, "M3", params, now, revision=result.revision)
     # Of the revision that was answered: a move made meanwhile is warned of by its own answer.
     visit.warned_revision = result.revision

@@ -155,11 +155,12 @@ class LedgerClient:
         )
 
     def change_reservation(
-        self, session: Session | None, token: str, row_id: uuid.UUID, change: wire.ReservationChange
-    ) -> wire.ReservationItem:
+        self, session: Session | None, token: str, row_id: uuid.UUID, change: wire.ReservationChange, *,
+        seconds: float = 2.5,
+    ) -> wire.ReservationItem:  # fmt: skip
         """P9 before seating: done only when the ledger says so."""
         path = f"/reservations/{row_id}/change"
-        answer = self._call("POST", path, session=session, token=token, body=change, seconds=2.5)
+        answer = self._call("POST", path, session=session, token=token, body=change, seconds=seconds)
         return self._read(wire.ReservationItem, answer)
 
     def put_block(

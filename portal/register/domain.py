@@ -32,10 +32,13 @@ def ensure_seatable(table: MasterTable, item: ReservationItem | None) -> None:
         raise UserError("予約のお客様は待機テーブルに配席できません。", "通常のテーブルを選択してください。")
 
 
-def last_fetched_overlap(
+def overlaps_of(
     items: list[ReservationItem], held: set[uuid.UUID], start: datetime, stay: int, own: uuid.UUID | None
-) -> tuple[datetime, str] | None:
-    """The first reservation or block, of those last fetched, that the party overlaps at its table (P4)."""
+) -> list[ReservationItem]:
+    """Reservations and blocks, of those last fetched, that a party overlaps at its tables (P4), earliest first.
+
+    ``stay`` in minutes; a party takes [start, start + stay).
+    """
     end = start + timedelta(minutes=stay)
     hits = [
         item
@@ -44,12 +47,65 @@ def last_fetched_overlap(
         and held & set(item.table_ids)
         and item.status in ("before", "seated")
         and item.start_at < end
-        and item.start_at + timedelta(minutes=item.stay_minutes) > start
+        and end_of(item) > start
     ]
-    if not hits:
-        return None
-    first = min(hits, key=lambda item: item.start_at)
-    return first.start_at, (first.seat_names or [""])[0]
+    return sorted(hits, key=lambda item: item.start_at)
+
+
+def end_of(item: ReservationItem) -> datetime:
+    """When a reservation or block is planned to end."""
+    return item.start_at + timedelta(minutes=item.stay_minutes)
+
+
+def seat_name(item: ReservationItem, held: set[uuid.UUID]) -> str:
+    """The seat at which a reservation meets the party's tables."""
+    if len(item.seat_names) == len(item.table_ids):
+        for table_id, name in zip(item.table_ids, item.seat_names, strict=True):
+            if table_id in held:
+                return name
+    return (item.seat_names or [""])[0]
+
+
+WIDTH = 480
+
+
+@dataclass(frozen=True)
+class Span:
+    """A length on the bar: ``x`` and ``width`` in its units, and the moments it stands for."""
+
+    x: int
+    width: int
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True)
+class Bar:
+    """M3 drawn: the party, the other's reservation, what they share (minutes), and now."""
+
+    party: Span
+    other: Span
+    shared: Span | None
+    minutes: int
+    now: int | None
+
+
+def overlap_bar(party: tuple[datetime, datetime], other: tuple[datetime, datetime], now: datetime) -> Bar:
+    """Both lengths on one scale of 480 units, with now where it lies between."""
+    left, right = min(party[0], other[0]), max(party[1], other[1])
+    scale = WIDTH / max(1.0, (right - left).total_seconds())
+
+    def place(moment: datetime) -> int:
+        return round((moment - left).total_seconds() * scale)
+
+    def span(start: datetime, end: datetime) -> Span:
+        x = min(place(start), WIDTH - 6)
+        return Span(x, max(6, place(end) - x), start, end)
+
+    start, end = max(party[0], other[0]), min(party[1], other[1])
+    minutes = max(0, round((end - start) / timedelta(minutes=1)))
+    return Bar(span(*party), span(*other), span(start, end) if minutes else None, minutes,
+               place(now) if left <= now <= right else None)  # fmt: skip
 
 
 def ensure_movable(table: MasterTable, kind: str) -> None:

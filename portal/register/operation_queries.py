@@ -38,13 +38,16 @@ class Floor:
     def tables_of(self, visit_id: uuid.UUID) -> list[uuid.UUID]:
         return [table_id for table_id, visit in self.sitting.items() if visit.id == visit_id]
 
+    def is_free(self, table_id: uuid.UUID) -> bool:
+        return table_id not in self.sitting and table_id not in self.blocked
+
     def members(self, group_id: uuid.UUID) -> set[uuid.UUID]:
         return {table_id for table_id, (group, _) in self.groups.items() if group == group_id}
 
 
 def floor(session: Session, device: Device) -> Floor:
     """The store's tables as they stand, in the device's space (S4)."""
-    held: Any = session.execute(
+    occupied: Any = session.execute(
         select(Occupancy.table_id, Visit)
         .outerjoin(Visit, Visit.id == Occupancy.visit_id)
         .where(
@@ -55,7 +58,7 @@ def floor(session: Session, device: Device) -> Floor:
     )
     sitting: dict[uuid.UUID, Visit] = {}
     blocked = set()
-    for table_id, visit in held:
+    for table_id, visit in occupied:
         if visit is None:
             blocked.add(table_id)
         else:
@@ -72,18 +75,26 @@ def floor(session: Session, device: Device) -> Floor:
     return Floor(sitting, blocked, {table_id: (group_id, number) for table_id, group_id, number in members})
 
 
+def held(device: Device, found: Floor, visit_id: uuid.UUID) -> list[MasterTable]:
+    """The tables of a party, as the terminal's master knows them."""
+    return [device.tables[i] for i in found.tables_of(visit_id) if i in device.tables]
+
+
 def _waiting(device: Device, found: Floor, visit_id: uuid.UUID) -> bool:
-    held = [device.tables[i] for i in found.tables_of(visit_id) if i in device.tables]
-    return bool(held) and all(table.kind == "waiting" for table in held)
+    tables = held(device, found, visit_id)
+    return bool(tables) and all(table.kind == "waiting" for table in tables)
 
 
 def _name(device: Device, found: Floor, visit_id: uuid.UUID) -> str:
     return "、".join(device.tables[i].name for i in found.tables_of(visit_id) if i in device.tables)
 
 
-def move_choices(device: Device, found: Floor, visit: Visit) -> list[Choice]:
-    """Where the party may go (O2)."""
+def move_choices(
+    device: Device, found: Floor, visit: Visit, leaving: MasterTable | None = None
+) -> list[Choice]:
+    """Where the party may go (O2); ``leaving`` is the one of several tables that it gives up."""
     from_waiting = _waiting(device, found, visit.id)
+    from_name = leaving.name if leaving else ""
     choices = []
     for table in device.tables.values():
         if visit.id == getattr(found.sitting.get(table.id), "id", None):
@@ -96,8 +107,9 @@ def move_choices(device: Device, found: Floor, visit: Visit) -> list[Choice]:
             except UserError as error:
                 reason = error.message
         effect = effects.after_move(
-            visit, from_waiting=from_waiting, to_name=table.name, to_waiting=table.kind == "waiting"
-        )
+            visit, from_waiting=from_waiting, to_name=table.name, to_waiting=table.kind == "waiting",
+            from_name=from_name,
+        )  # fmt: skip
         choices.append(Choice(table, other, effect, reason))
     return choices
 
@@ -119,7 +131,7 @@ def merge_choices(device: Device, found: Floor, visit: Visit) -> list[Choice]:
                 reason = error.message
         effect = effects.after_merge(
             source, target, source_waiting=_waiting(device, found, source.id),
-            source_name=_name(device, found, source.id),
+            source_name=_name(device, found, source.id), target_waiting=_waiting(device, found, target.id),
         )  # fmt: skip
         choices.append(Choice(table, other, effect, reason))
     return choices

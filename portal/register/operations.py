@@ -16,9 +16,18 @@ from portal.checkout.models import Slip, SlipLine
 from portal.database import constraint_name
 from portal.identity.service import Actor
 from portal.kernel.business_day import day_bounds
-from portal.kernel.errors import ConflictError, NotFoundError, UserError
+from portal.kernel.errors import NotFoundError, UserError
 from portal.register.domain import ensure_mergeable, ensure_movable
-from portal.register.service import Device, ensure_alive, ensure_group_free, get_visit, once, taken
+from portal.register.service import (
+    Device,
+    ensure_alive,
+    ensure_group_free,
+    ensure_seated,
+    ensure_unchanged,
+    get_visit,
+    once,
+    taken,
+)
 from portal.tables.floor_models import TableBlock, TableGroup, TableGroupMember
 from portal.visits.models import Occupancy, Visit
 from portal.visits.service import bump, close_empty_groups, close_group, release_tables, take_tables
@@ -26,24 +35,25 @@ from portal.visits.service import bump, close_empty_groups, close_group, release
 
 def _seated(session: Session, device: Device, visit_id: uuid.UUID) -> Visit:
     visit = get_visit(session, device, visit_id, lock=True)
-    if visit.status != "seated":
-        raise ConflictError(
-            "このお客様はすでに会計済みか、取り消されています。", "テーブル一覧で状態をご確認ください。"
-        )
+    ensure_seated(session, visit)
     return visit
 
 
 def move(
     session: Session, device: Device, actor: Actor, op_id: uuid.UUID, visit_id: uuid.UUID,
-    table_ids: tuple[uuid.UUID, ...], now: datetime,
+    table_ids: tuple[uuid.UUID, ...], now: datetime, *, revision: int | None = None,
 ) -> None:  # fmt: skip
-    """移動 (O2): the party holds exactly ``table_ids`` afterwards. Raises ConflictError where one is taken."""
+    """移動 (O2): the party holds exactly ``table_ids`` afterwards.
+
+    Raises ConflictError where one is taken, or where somebody changed the party since ``revision`` was seen (P8).
+    """
     if not table_ids or any(table_id not in device.tables for table_id in table_ids):
         raise NotFoundError
     wanted = tuple(dict.fromkeys(table_ids))
 
     def work(s: Session) -> dict[str, Any]:
         visit = _seated(s, device, visit_id)
+        ensure_unchanged(s, visit, revision)
         for table_id in wanted:
             ensure_movable(device.tables[table_id], visit.kind)
         ensure_alive(s, wanted)
@@ -152,11 +162,7 @@ def change(
 
     def work(s: Session) -> dict[str, Any]:
         visit = _seated(s, device, visit_id)
-        if visit.revision != revision:
-            raise ConflictError(
-                "ほかの端末で、このお客様の情報が変更されました。",
-                "画面を開き直し、現在の内容を確認してから変更してください。",
-            )
+        ensure_unchanged(s, visit, revision)
         party, times = party_size != visit.party_size, start_at != visit.start_at
         stay = stay_minutes != visit.stay_minutes
         visit.party_size, visit.start_at, visit.stay_minutes = party_size, start_at, stay_minutes

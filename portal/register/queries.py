@@ -1,23 +1,34 @@
-"""What the register's screens read."""
+"""What the register's screens read: テーブル一覧 and 予約確認."""
 
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from portal.kernel.business_day import TOKYO, business_date
+from portal.kernel.business_day import business_date
 from portal.link.contract import ReservationItem
-from portal.register.domain import MasterTable
+from portal.register.domain import MasterTable, end_of
 from portal.register.operation_queries import Floor, floor
 from portal.register.service import Device
-from portal.stores.models import Store
-from portal.visits.domain import MESSAGES, REFUSAL_REASONS, REMEDIES, delivery_state
-from portal.visits.models import Notice, Visit
-from portal.visits.service import tables_of
+from portal.tables.models import DiningTable
+from portal.visits.domain import REFUSAL_REASONS, delivery_state
+from portal.visits.models import Occupancy, Visit
+
+SOON = timedelta(minutes=15)
+
+
+@dataclass(frozen=True)
+class Clash:
+    """C7: a party that still sits when the table's next reservation comes; where that one could go instead."""
+
+    item: ReservationItem
+    table: MasterTable
+    free: list[str]
 
 
 @dataclass(frozen=True)
@@ -30,14 +41,66 @@ class Tile:
     reason: str
     minutes: int
     upcoming: ReservationItem | None
+    ledger_block: ReservationItem | None
     blocked: bool
     group: int | None
     overstay: int
-    collides: bool
-    free_tables: list[str]
+    clash: Clash | None
+
+    @property
+    def free(self) -> bool:
+        return self.visit is None and not self.blocked
+
+    @property
+    def block_end(self) -> datetime | None:
+        return end_of(self.ledger_block) if self.ledger_block else None
 
 
-SOON = timedelta(minutes=15)
+@dataclass(frozen=True)
+class Row:
+    """A line of 予約確認 (C1). ``quick``: the requested tables, where all of them are free now."""
+
+    item: ReservationItem | None
+    seated: bool
+    tables: str
+    start_at: datetime
+    stay_minutes: int
+    name: str
+    party_size: int
+    colour: str
+    clash: Clash | None = None
+    quick: list[MasterTable] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Board:
+    """The floor as it stands and what is announced for it, read once for a page."""
+
+    device: Device
+    standing: Floor
+    items: list[ReservationItem]
+    coming: list[ReservationItem]
+    next_at: dict[uuid.UUID, ReservationItem]
+    block_at: dict[uuid.UUID, ReservationItem]
+    mine: set[uuid.UUID]
+    now: datetime
+
+    def clash(self, table: MasterTable) -> Clash | None:
+        visit, following = self.standing.sitting.get(table.id), self.next_at.get(table.id)
+        if visit is None or following is None or not collision(visit, following, self.now):
+            return None
+        return Clash(following, table, free_for(self, following))
+
+    def waiting(self) -> int:
+        """How many still wait for 配席 today (C2); blocks are nobody."""
+        return sum(
+            1
+            for i in self.items
+            if i.status == "before"
+            and i.kind == "reservation"
+            and i.id not in self.mine
+            and business_date(i.start_at, self.device.day_boundary) == self.device.business_date
+        )
 
 
 def collision(visit: Visit, following: ReservationItem | None, now: datetime) -> bool:
@@ -48,74 +111,6 @@ def collision(visit: Visit, following: ReservationItem | None, now: datetime) ->
     return end > following.start_at or now >= following.start_at
 
 
-def tiles(session: Session, device: Device, items: list[ReservationItem], now: datetime) -> list[Tile]:
-    """Every table of the terminal's master with its party, and the next reservation last fetched."""
-    standing = floor(session, device)
-    sitting = standing.sitting
-    mine = seated_reservations(session, device)
-    coming = sorted(
-        (
-            i
-            for i in items
-            if i.status == "before"
-            and i.id not in mine
-            and i.start_at + timedelta(minutes=i.stay_minutes) > now
-        ),
-        key=lambda i: i.start_at,
-    )
-    found = []
-    for table in device.tables.values():
-        visit = sitting.get(table.id)
-        following = next(
-            (
-                i
-                for i in coming
-                if table.id in i.table_ids
-                and business_date(i.start_at, device.day_boundary) == device.business_date
-            ),
-            None,
-        )
-        state = delivery_state(visit) if visit else ""
-        reason = REFUSAL_REASONS.get(visit.answer_code or "", "") if visit and state == "refused" else ""
-        minutes = int((now - visit.seated_at).total_seconds() // 60) if visit else 0
-        over = 0
-        if visit and visit.status == "seated":
-            over = max(0, int((now - visit.start_at).total_seconds() // 60) - visit.stay_minutes)
-        collides = visit is not None and collision(visit, following, now)
-        group = standing.groups.get(table.id)
-        found.append(
-            Tile(table, visit, state, reason, minutes, following, table.id in standing.blocked,
-                 group[1] if group else None, over, collides,
-                 _free_for(device, standing, coming, following) if collides and following else [])
-        )  # fmt: skip
-    return found
-
-
-def _free_for(
-    device: Device, standing: Floor, coming: list[ReservationItem], item: ReservationItem
-) -> list[str]:
-    """Free tables of enough capacity for a party whose table is still taken, smallest first (C7)."""
-    end = item.start_at + timedelta(minutes=item.stay_minutes)
-    booked = {
-        table_id
-        for other in coming
-        if other.id != item.id
-        and other.start_at < end
-        and other.start_at + timedelta(minutes=other.stay_minutes) > item.start_at
-        for table_id in other.table_ids
-    }
-    free = [
-        table
-        for table in device.tables.values()
-        if table.kind == "normal"
-        and table.capacity >= item.party_size
-        and table.id not in standing.sitting
-        and table.id not in standing.blocked
-        and table.id not in booked
-    ]
-    return [table.name for table in sorted(free, key=lambda t: (t.capacity, t.name))[:3]]
-
-
 def seated_reservations(session: Session, device: Device) -> set[uuid.UUID]:
     """Reservations that have a visit here, whatever was fetched: the list shows own visits over it."""
     statement = select(Visit.reservation_id).where(
@@ -124,22 +119,99 @@ def seated_reservations(session: Session, device: Device) -> set[uuid.UUID]:
     return {found for found in session.scalars(statement) if found is not None}
 
 
-@dataclass(frozen=True)
-class Row:
-    """A line of 予約確認 (C1)."""
+def board(session: Session, device: Device, items: list[ReservationItem], now: datetime) -> Board:
+    """Who sits where, and what was last fetched, indexed by table."""
+    mine = seated_reservations(session, device)
+    coming = sorted(
+        (i for i in items if i.status == "before" and i.id not in mine and end_of(i) > now),
+        key=lambda i: i.start_at,
+    )
+    next_at: dict[uuid.UUID, ReservationItem] = {}
+    block_at: dict[uuid.UUID, ReservationItem] = {}
+    for item in coming:
+        if business_date(item.start_at, device.day_boundary) != device.business_date:
+            continue
+        running = item.kind == "block" and item.start_at <= now
+        for table_id in item.table_ids:
+            (block_at if running else next_at).setdefault(table_id, item)
+    return Board(device, floor(session, device), items, coming, next_at, block_at, mine, now)
 
-    item: ReservationItem | None
-    seated: bool
-    tables: str
-    start_at: datetime
-    stay_minutes: int
-    name: str
-    party_size: int
-    colour: str
+
+def tiles(found: Board) -> list[Tile]:
+    """Every table of the terminal's master with its party, and the next reservation last fetched."""
+    listed = []
+    for table in found.device.tables.values():
+        visit = found.standing.sitting.get(table.id)
+        state = delivery_state(visit) if visit else ""
+        reason = REFUSAL_REASONS.get(visit.answer_code or "", "") if visit and state == "refused" else ""
+        minutes = max(0, int((found.now - visit.seated_at).total_seconds() // 60)) if visit else 0
+        over = 0
+        if visit and visit.status == "seated":
+            over = max(0, int((found.now - visit.start_at).total_seconds() // 60) - visit.stay_minutes)
+        group = found.standing.groups.get(table.id)
+        listed.append(
+            Tile(table, visit, state, reason, minutes, found.next_at.get(table.id), found.block_at.get(table.id),
+                 table.id in found.standing.blocked, group[1] if group else None, over, found.clash(table))
+        )  # fmt: skip
+    return listed
 
 
-def reservation_rows(session: Session, device: Device, items: list[ReservationItem]) -> list[Row]:
+def free_for(found: Board, item: ReservationItem) -> list[str]:
+    """Free tables of enough capacity for a party whose table is still taken, smallest first (C7)."""
+    booked = {
+        table_id
+        for other in found.coming
+        if other.id != item.id and other.start_at < end_of(item) and end_of(other) > item.start_at
+        for table_id in other.table_ids
+    }
+    free = [
+        table
+        for table in found.device.tables.values()
+        if table.kind == "normal"
+        and table.capacity >= item.party_size
+        and table.id not in found.standing.sitting
+        and table.id not in found.standing.blocked
+        and table.id not in booked
+    ]
+    return [table.name for table in sorted(free, key=lambda t: (t.capacity, t.name))[:3]]
+
+
+def quick_tables(found: Board, item: ReservationItem) -> list[MasterTable]:
+    """The requested tables of a waiting reservation where one press can seat it: all mapped, normal and free."""
+    tables = [found.device.tables[i] for i in item.table_ids if i in found.device.tables]
+    whole = bool(tables) and len(tables) == len(item.table_ids) == len(item.seat_names)
+    free = all(t.kind == "normal" and found.standing.is_free(t.id) for t in tables)
+    return tables if whole and free and item.kind == "reservation" and item.status == "before" else []
+
+
+def reservation_rows(session: Session, found: Board) -> list[Row]:
     """配席待ち of the business day ±1, then 配席済 of today (C2, C3): own visits over what was fetched."""
+    device = found.device
+    clashes = {
+        clash.item.id: clash for table in device.tables.values() if (clash := found.clash(table)) is not None
+    }
+    waiting, done = [], []
+    for item in found.items:
+        if item.id in found.mine:
+            continue
+        tables = "、".join(item.seat_names) or "なし"
+        name = "ブロック" if item.kind == "block" else item.guest_name
+        today = business_date(item.start_at, device.day_boundary) == device.business_date
+        seated = item.status != "before"
+        row = Row(item, seated, tables, item.start_at, item.stay_minutes, name, item.party_size,
+                  "today" if today else "otherday", clashes.get(item.id), quick_tables(found, item) if today else [])  # fmt: skip
+        if not seated:
+            waiting.append(row)
+        elif today:
+            done.append(row)
+    done.extend(_own_rows(session, device))
+    waiting.sort(key=lambda row: row.start_at)
+    done.sort(key=lambda row: row.start_at)
+    return waiting + done
+
+
+def _own_rows(session: Session, device: Device) -> list[Row]:
+    """Parties seated on the POS today, whatever the ledger knows of them."""
     visits = session.scalars(
         select(Visit).where(
             Visit.store_id == device.store_id,
@@ -148,68 +220,19 @@ def reservation_rows(session: Session, device: Device, items: list[ReservationIt
             Visit.status.in_(("seated", "paid", "left")),
         )
     ).all()
-    mine = seated_reservations(session, device)
-    waiting, done = [], []
-    for item in items:
-        if item.id in mine:
-            continue
-        day = business_date(item.start_at, device.day_boundary)
-        tables = "、".join(item.seat_names) or "なし"
-        name = "ブロック" if item.kind == "block" else item.guest_name
-        today = day == device.business_date
-        row = Row(item, item.status != "before", tables, item.start_at, item.stay_minutes, name, item.party_size,
-                  "today" if today else "otherday")  # fmt: skip
-        if item.status == "before":
-            waiting.append(row)
-        elif today:
-            done.append(row)
-    for visit in visits:
-        names = "、".join(table.name for table in tables_of(session, visit.id)) or "なし"
-        done.append(
-            Row(
-                None,
-                True,
-                names,
-                visit.start_at,
-                visit.stay_minutes,
-                visit.guest_name,
-                visit.party_size,
-                "done",
-            )
+    names: dict[uuid.UUID | None, list[str]] = defaultdict(list)
+    for visit_id, name in session.execute(
+        select(Occupancy.visit_id, DiningTable.name)
+        .join(DiningTable, DiningTable.id == Occupancy.table_id)
+        .where(
+            Occupancy.visit_id.in_([visit.id for visit in visits]),
+            or_(Occupancy.released_at.is_(None), Occupancy.at_end.is_(True)),
         )
-    waiting.sort(key=lambda row: row.start_at)
-    done.sort(key=lambda row: row.start_at)
-    return waiting + done
-
-
-@dataclass(frozen=True)
-class Message:
-    """An open notice in words, and the numbers for the small bar of M3."""
-
-    notice: Notice
-    text: str
-    remedy: str
-    bar: tuple[int, int, int] | None
-    offer_time: bool = False
-    op_id: str = ""
-
-
-def open_message(session: Session, device: Device) -> Message | None:
-    """The oldest message of this terminal that nobody has closed."""
-    statement = select(Notice).where(Notice.terminal_id == device.id, Notice.closed_at.is_(None))
-    notice = session.scalar(statement.order_by(Notice.created_at).limit(1))
-    if notice is None:
-        return None
-    text, remedy, bar = MESSAGES[notice.message], REMEDIES[notice.message], None
-    if notice.message == "M3":
-        text += f"[{notice.params['time']}~ {notice.params['seat']}]"
-        if notice.params.get("last_fetched"):
-            remedy = "お席トットくんに確認できなかったため、前回取得した予約情報で確認しました。" + remedy
-        visit = session.get_one(Visit, notice.visit_id)
-        hour, minute = (int(part) for part in str(notice.params["time"]).split(":"))
-        local = visit.start_at.astimezone(TOKYO)
-        offset = (hour * 60 + minute) - (local.hour * 60 + local.minute)
-        bar = (max(0, min(240, visit.stay_minutes)), max(0, min(230, offset)), 240)
-    early = notice.message == "M5" and notice.params.get("code") == "BEFORE_RESERVED_TIME"
-    offer = early and session.get_one(Store, device.store_id).offer_time_change
-    return Message(notice, text, remedy, bar, offer, str(notice.id))
+        .order_by(Occupancy.taken_at, DiningTable.position)
+    ):
+        names[visit_id].append(name)
+    return [
+        Row(None, True, "、".join(names[visit.id]) or "なし", visit.start_at, visit.stay_minutes, visit.guest_name,
+            visit.party_size, "done")
+        for visit in visits
+    ]  # fmt: skip

@@ -24,7 +24,7 @@ from portal.kernel.fmt import hm
 from portal.link.answers import add_notice
 from portal.link.contract import ReservationItem
 from portal.operations.models import ReservationLink
-from portal.register.domain import MasterTable, ensure_seatable, last_fetched_overlap
+from portal.register.domain import MasterTable, end_of, ensure_seatable, overlaps_of, seat_name
 from portal.tables.floor_models import TableGroup, TableGroupMember
 from portal.tables.models import DiningTable
 from portal.terminals.models import Terminal
@@ -163,6 +163,39 @@ def _who(session: Session, visit: Visit | None) -> str:
     return f"{hm(visit.seated_at)}に{staff.name if staff else ''}さん({terminal.name if terminal else ''})の操作で"
 
 
+def who_changed(session: Session, visit: Visit) -> str:
+    """Who changed a visit last, and when: for the one who came too late (P8, P9)."""
+    staff = session.get(Staff, visit.last_changed_by) if visit.last_changed_by else None
+    terminal = session.get(Terminal, visit.last_terminal_id) if visit.last_terminal_id else None
+    return f"{hm(visit.changed_at)}に{staff.name if staff else ''}さん({terminal.name if terminal else ''})の操作で"
+
+
+GONE = {
+    "paid": "会計済みになりました",
+    "left": "会計済みになりました",
+    "cancelled": "来店取消されました",
+    "merged": "統合されました",
+}
+
+
+def ensure_seated(session: Session, visit: Visit) -> None:
+    """Raises ConflictError with who and when where the party has paid, left or was cancelled (P8)."""
+    if visit.status != "seated":
+        raise ConflictError(
+            f"このお客様はすでに会計済みか、取り消されています。({who_changed(session, visit)}{GONE[visit.status]})",
+            "テーブル一覧で状態をご確認ください。",
+        )
+
+
+def ensure_unchanged(session: Session, visit: Visit, revision: int | None) -> None:
+    """Raises ConflictError where somebody changed the party since ``revision`` was seen; None: nothing was seen."""
+    if revision is not None and visit.revision != revision:
+        raise ConflictError(
+            f"このお客様の情報は、{who_changed(session, visit)}変更されています。",
+            "現在の内容を確認してから、もう一度操作してください。",
+        )
+
+
 def taken(session: Session, device: Device, table_ids: tuple[uuid.UUID, ...]) -> ConflictError:
     """One of the tables was taken by somebody else: who and when (P8)."""
     found: Any = session.execute(
@@ -254,10 +287,18 @@ def warn_from_last_fetch(
         if visit.link_id is None or visit.answered_revision >= visit.revision:
             return
         held = {table.id for table in tables_of(s, visit.id)}
-        hit = last_fetched_overlap(items, held, visit.start_at, visit.stay_minutes, visit.reservation_id)
-        if hit is not None:
-            visit.overlaps = [{"start_at": hit[0].isoformat(), "seat_name": hit[1], "last_fetched": True}]
-            add_notice(s, visit, "M3", {"time": hm(hit[0]), "seat": hit[1], "last_fetched": True}, now)
+        hits = overlaps_of(items, held, visit.start_at, visit.stay_minutes, visit.reservation_id)
+        if hits:
+            first, seat = hits[0], seat_name(hits[0], held)
+            visit.overlaps = [
+                {"start_at": first.start_at.isoformat(), "seat_name": seat, "last_fetched": True}
+            ]
+            params: dict[str, object] = {
+                "time": hm(first.start_at), "seat": seat, "start": first.start_at.isoformat(),
+                "end": end_of(first).isoformat(), "more": len(hits) - 1, "last_fetched": True,
+                "status": "block" if first.kind == "block" else first.status,
+            }  # fmt: skip
+            add_notice(s, visit, "M3", params, now)
 
     run_write(session, work)
 
@@ -277,10 +318,7 @@ def cancel(
 
     def work(s: Session) -> dict[str, Any]:
         visit = get_visit(s, device, visit_id, lock=True)
-        if visit.status != "seated":
-            raise ConflictError(
-                "このお客様はすでに会計済みか、取り消されています。", "テーブル一覧で状態をご確認ください。"
-            )
+        ensure_seated(s, visit)
         slip = s.scalar(
             select(Slip).where(Slip.visit_id == visit.id, Slip.status == "open").with_for_update()
         )

@@ -24,9 +24,10 @@ TRY_AGAIN = (
 
 
 def change_reservation(
-    session: Session, deliverer: Deliverer, device: Device, item: ReservationItem, change: ReservationChange
-) -> ReservationItem:
-    """Change a waiting reservation on the revision that the person saw (P9).
+    session: Session, deliverer: Deliverer, device: Device, item: ReservationItem, change: ReservationChange,
+    *, seconds: float = 2.5,
+) -> ReservationItem:  # fmt: skip
+    """Change a waiting reservation on the revision that the person saw (P9); waits ``seconds`` at most.
 
     Raises ConflictError where it has changed since, UserError with M6 where the ledger did not answer.
     """
@@ -39,14 +40,14 @@ def change_reservation(
     token = deliverer.tokens.open(link.access_token_encrypted)
     session.rollback()
     try:
-        return deliverer.client.change_reservation(session, token, item.id, change)
+        return deliverer.client.change_reservation(session, token, item.id, change, seconds=seconds)
     except LedgerUnavailableError:
         raise UserError(MESSAGES["M6"], TRY_AGAIN) from None
     except LedgerProblemError as problem:
         if problem.code == "REVISION_CONFLICT":
             raise ConflictError(
                 "この予約は、お席トットくんで変更されています。",
-                "予約確認を更新し、現在の内容を確認してから変更してください。",
+                "現在の内容を確認してから、もう一度「変更する」を押してください。",
             ) from None
         if problem.code in ("RESERVATION_NOT_WAITING", "NOT_FOUND"):
             raise ConflictError(
@@ -60,13 +61,13 @@ def change_reservation(
 
 def time_to_now(
     session: Session, deliverer: Deliverer, device: Device, visit_id: uuid.UUID, op_id: uuid.UUID,
-    item: ReservationItem,
+    item: ReservationItem, *, seconds: float = 2.5,
 ) -> None:  # fmt: skip
     """「予約時間を今に変更」 (P5＋): where the store has allowed it; then what is owed is delivered."""
     if not session.get_one(Store, device.store_id).offer_time_change:
         raise NotFoundError
     change = ReservationChange(request_id=op_id, revision=item.revision, start_at=deliverer.clock.now())
-    change_reservation(session, deliverer, device, item, change)
+    change_reservation(session, deliverer, device, item, change, seconds=seconds)
 
     def reopen(s: Session) -> None:
         visit = s.get_one(Visit, visit_id, with_for_update=True)

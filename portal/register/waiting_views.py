@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 
 from flask import Blueprint, Response, flash, request, url_for
@@ -15,12 +16,20 @@ from portal.link import feed
 from portal.link.contract import ReservationChange, ReservationItem
 from portal.register import service, waiting
 from portal.register.floor_views import device, shared, terminal_row
+from portal.register.forms import WaitingForm
 from portal.register.views import item_of, op_id, tell_ledger
 from portal.services import deliverer
 from portal.web.context import go, permission, render
-from portal.web.forms import Reader
 
 blueprint = Blueprint("waiting", __name__, url_prefix="/register")
+
+
+# Seconds that the person at the register waits at most, whatever the ledger does (M6).
+PATIENCE = 2.6
+
+
+def _left(until: float) -> float:
+    return max(0.3, until - time.monotonic())
 
 
 def _waiting(reservation_id: uuid.UUID) -> ReservationItem:
@@ -30,19 +39,22 @@ def _waiting(reservation_id: uuid.UUID) -> ReservationItem:
     return item
 
 
-def _page(item: ReservationItem, reader: Reader | None = None, status: int = 200) -> Response:
+def _page(item: ReservationItem, form: WaitingForm | None = None, status: int = 200) -> Response:
     found = device()
     local = item.start_at.astimezone(TOKYO)
-    values = {
-        "party_size": str(item.party_size), "time": f"{local:%H:%M}", "stay": str(item.stay_minutes),
-        "revision": str(item.revision), "op_id": str(new_id()),
-    }  # fmt: skip
-    chosen = {str(i) for i in item.table_ids}
-    if reader is not None:
-        values = {name: reader.raw(name) for name in values}
-        chosen = set(request.form.getlist("table_ids"))
-    return render("register/waiting.html", item=item, values=values, chosen=chosen, errors=reader.errors if reader else {},
-                  tables=[t for t in found.tables.values() if t.kind == "normal"], status=status, **shared())  # fmt: skip
+    changed = form is not None and status == 409
+    chosen = set(item.table_ids)
+    if form is None:
+        form = WaitingForm(
+            formdata=None, party_size=item.party_size, time=local.hour * 60 + local.minute,
+            stay=item.stay_minutes, revision=item.revision,
+        )  # fmt: skip
+    else:
+        chosen = {i for text in request.form.getlist("table_ids") if (i := parse_id(text))}
+    # After a conflict the person sees what stands now, and the next press is on that.
+    return render("register/waiting.html", item=item, form=form, chosen=chosen, changed=changed, op_id=new_id(),
+                  revision=item.revision if changed else form.revision.data or item.revision, status=status,
+                  tables=[t for t in found.tables.values() if t.kind == "normal"], **shared())  # fmt: skip
 
 
 @blueprint.get("/reservations/<uuid:reservation_id>/change")
@@ -55,39 +67,40 @@ def change_form(reservation_id: uuid.UUID) -> Response:
 @blueprint.post("/reservations/<uuid:reservation_id>/change")
 @permission("register")
 def change(reservation_id: uuid.UUID) -> BaseResponse:
-    """Time, table and party size before seating (P9)."""
+    """Time, table and party size before seating (P9): done only when the ledger says so, else told at once."""
     found = device()
     item = _waiting(reservation_id)
-    reader = Reader(request.form)
-    party = reader.number("party_size", "人数", 1, 999)
-    minutes, stay = reader.minutes("time", "予約時間"), reader.number("stay", "滞在時間(分)", 15, 1440)
-    revision = reader.number("revision", "版", 1, 999_999_999)
+    form = WaitingForm()
     picked = [parse_id(text) for text in request.form.getlist("table_ids")]
     tables = [i for i in picked if i in found.tables and found.tables[i].kind == "normal"]
-    status = 422
-    if not reader.errors:
+    status, until = 422, time.monotonic() + PATIENCE
+    if form.validate():
         local = item.start_at.astimezone(TOKYO)
         start = None
-        if minutes % 1440 != local.hour * 60 + local.minute:
+        if form.time.data % 1440 != local.hour * 60 + local.minute:
             start = nearest_moment(
-                business_date(item.start_at, found.day_boundary), minutes, found.day_boundary
+                business_date(item.start_at, found.day_boundary), form.time.data, found.day_boundary
             )
+        party, stay = form.party_size.data, form.stay.data
         wanted = ReservationChange(
-            request_id=op_id(), revision=revision, start_at=start,
+            request_id=op_id(), revision=form.revision.data, start_at=start,
             stay_minutes=stay if stay != item.stay_minutes else None,
             party_size=party if party != item.party_size else None,
-            table_ids=[i for i in tables if i] if set(tables) != set(item.table_ids) else None,
+            table_ids=[i for i in tables if i] if set(tables) != set(item.table_ids) & set(found.tables) else None,
         )  # fmt: skip
         try:
-            waiting.change_reservation(db.session(), deliverer(), found, item, wanted)
+            waiting.change_reservation(db.session(), deliverer(), found, item, wanted, seconds=2.0)
         except UserError as error:
             status = error.status
-            reader.add(error)
+            form.add(error)
+            if status == 409:
+                feed.fetch(db.session(), deliverer(), terminal_row(), seconds=_left(until))
+                item = item_of(reservation_id, missing=item) or item
         else:
-            feed.fetch(db.session(), deliverer(), terminal_row())
+            feed.fetch(db.session(), deliverer(), terminal_row(), seconds=_left(until))
             flash("予約を変更しました。お席トットくんにも反映されています。", "success")
-            return go(url_for("register.reservations"))
-    return _page(item, reader, status)
+            return go(url_for("register.reservations", fetched=1))
+    return _page(item, form, status)
 
 
 @blueprint.post("/visits/<uuid:visit_id>/time-now")
@@ -98,9 +111,11 @@ def time_now(visit_id: uuid.UUID) -> BaseResponse:
     visit = service.get_visit(db.session(), found, visit_id)
     if visit.reservation_id is None:
         raise NotFoundError
-    reservation_id, request_id = visit.reservation_id, op_id()
-    feed.fetch(db.session(), deliverer(), terminal_row())
-    waiting.time_to_now(db.session(), deliverer(), found, visit_id, request_id, _waiting(reservation_id))
-    tell_ledger(visit_id, None)
+    reservation_id, request_id, until = visit.reservation_id, op_id(), time.monotonic() + PATIENCE
+    # The newest revision first; where that does not come, the change would not either.
+    feed.fetch(db.session(), deliverer(), terminal_row(), seconds=1.0)
+    item = _waiting(reservation_id)
+    waiting.time_to_now(db.session(), deliverer(), found, visit_id, request_id, item, seconds=_left(until))
+    tell_ledger(visit_id, None, seconds=_left(until))
     flash("お席トットくんの予約時間を今に変更しました。", "success")
     return go(url_for("register.visit", visit_id=visit_id))

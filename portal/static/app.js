@@ -59,21 +59,4 @@
   };
   document.addEventListener("DOMContentLoaded", () => { autoOpen(document); clock(); setInterval(clock, 1000); });
   document.addEventListener("htmx:afterSettle", (event) => { autoOpen(event.target); clock(); });
-
-  // Arrow keys move between tiles by their place on the screen.
-  document.addEventListener("keydown", (event) => {
-    const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-    const here = document.activeElement?.closest?.(".tile");
-    if (!step || !here) return;
-    const from = here.getBoundingClientRect();
-    let best = null;
-    document.querySelectorAll(".tile").forEach((tile) => {
-      const to = tile.getBoundingClientRect();
-      const dx = to.left - from.left, dy = to.top - from.top;
-      if (tile === here || dx * step[0] + dy * step[1] <= 1) return;
-      const cost = Math.abs(dx) * (step[0] ? 1 : 4) + Math.abs(dy) * (step[1] ? 1 : 4);
-      if (best === null || cost < best.cost) best = { cost, tile };
-    });
-    if (best) { best.tile.focus(); event.preventDefault(); }
-  });
 })();

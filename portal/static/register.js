@@ -1,5 +1,68 @@
 "use strict";
 (() => {
+  document.documentElement.classList.add("js");
+
+  // Arrow keys move between tiles by their place on the screen; the first press goes to the first tile.
+  const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  document.addEventListener("keydown", (event) => {
+    const step = steps[event.key], active = document.activeElement;
+    if (!step || event.altKey || event.ctrlKey || event.metaKey || document.querySelector("dialog[open]")) return;
+    const here = active?.closest?.(".tile");
+    if (!here) {
+      const first = document.querySelector(".tile");
+      if (first && (!active || active === document.body || active.id === "main")) { first.focus(); event.preventDefault(); }
+      return;
+    }
+    const from = here.getBoundingClientRect();
+    let best = null;
+    document.querySelectorAll(".tile").forEach((tile) => {
+      const to = tile.getBoundingClientRect();
+      const dx = to.left - from.left, dy = to.top - from.top;
+      if (tile === here || dx * step[0] + dy * step[1] <= 1) return;
+      const cost = Math.abs(dx) * (step[0] ? 1 : 4) + Math.abs(dy) * (step[1] ? 1 : 4);
+      if (best === null || cost < best.cost) best = { cost, tile };
+    });
+    if (best) { best.tile.focus(); event.preventDefault(); }
+  });
+
+  // A failed refresh never replaces the list by an error page.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const id = event.detail.target?.id;
+    if (id === "rows" && event.detail.xhr.status >= 500) event.detail.shouldSwap = false;
+  });
+
+  // − and ＋, and the usual party sizes.
+  const press = (box) => {
+    document.querySelectorAll(`[data-picks="${box.id}"] button`).forEach((button) => {
+      button.setAttribute("aria-pressed", String(button.dataset.value === box.value.normalize("NFKC").trim()));
+    });
+  };
+  document.addEventListener("click", (event) => {
+    const by = event.target.closest("[data-by]"), pick = event.target.closest("[data-value]");
+    if (by) {
+      const frame = by.closest("[data-stepper]"), box = frame.querySelector("input"), step = Number(frame.dataset.step);
+      const value = Number.parseInt(box.value.normalize("NFKC"), 10);
+      box.value = String(Number.isNaN(value) ? step : Math.max(step === 1 ? 1 : step, value + Number(by.dataset.by) * step));
+      press(box);
+    } else if (pick) {
+      const box = document.getElementById(pick.closest("[data-picks]").dataset.picks);
+      box.value = pick.dataset.value;
+      press(box);
+    }
+  });
+  document.addEventListener("input", (event) => { if (event.target.id) press(event.target); });
+
+  // The HANDY's menu closes on Esc and on a tap beside it.
+  const menus = () => document.querySelectorAll("details.handy-menu[open]");
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") menus().forEach((menu) => { menu.open = false; menu.querySelector("summary").focus(); });
+  });
+  document.addEventListener("click", (event) => menus().forEach((menu) => { if (!menu.contains(event.target)) menu.open = false; }));
+
+  // Back to a form after its press (bfcache): show what stands now instead of what was sent.
+  window.addEventListener("pageshow", (event) => { if (event.persisted && !document.querySelector("[data-live]")) location.reload(); });
+  document.addEventListener("DOMContentLoaded", () => document.querySelectorAll("[data-picks]").forEach((picks) => press(document.getElementById(picks.dataset.picks))));
+
   // The keypad of a PIN: without this script the field itself is typed into.
   const keypads = (root) => root.querySelectorAll("form[data-keypad]").forEach((form) => {
     const field = form.querySelector("input[name=pin]");

@@ -14,7 +14,7 @@ from portal.kernel.ids import new_code, new_id
 from portal.kernel.names import fold
 from portal.kernel.throttle import lock_time
 from portal.link.contract import ReservationItem
-from portal.register.domain import MasterTable, ensure_seatable, last_fetched_overlap
+from portal.register.domain import MasterTable, ensure_seatable, overlap_bar, overlaps_of, seat_name
 from portal.settings import Settings, SettingsError
 from portal.web.forms import Reader
 
@@ -70,10 +70,22 @@ def test_C3_a_block_is_not_seated() -> None:
 def test_P4_a_party_takes_from_start_to_start_plus_stay() -> None:
     table, noon = uuid.uuid4(), at("2026-11-24 12:00")
     others = [item(noon + timedelta(hours=1), table=table)]
-    assert last_fetched_overlap(others, {table}, noon, 60, None) is None
-    assert last_fetched_overlap(others, {table}, noon, 61, None) == (noon + timedelta(hours=1), "T1")
-    assert last_fetched_overlap(others, {table}, noon, 61, others[0].id) is None
-    assert last_fetched_overlap(others, {uuid.uuid4()}, noon, 61, None) is None
+    assert overlaps_of(others, {table}, noon, 60, None) == []
+    assert overlaps_of(others, {table}, noon, 61, None)[0].start_at == noon + timedelta(hours=1)
+    assert seat_name(others[0], {table}) == "T1"
+    assert overlaps_of(others, {table}, noon, 61, others[0].id) == []
+    assert overlaps_of(others, {uuid.uuid4()}, noon, 61, None) == []
+
+
+def test_M3_bar_shows_both_lengths_what_they_share_and_now() -> None:
+    noon = datetime(2026, 7, 1, 3, tzinfo=UTC)
+    hour = timedelta(hours=1)
+    bar = overlap_bar((noon, noon + hour), (noon + hour / 2, noon + 2 * hour), noon)
+    assert (bar.party.x, bar.party.width, bar.other.x, bar.other.width) == (0, 240, 120, 360)
+    assert bar.shared is not None
+    assert (bar.shared.x, bar.shared.width, bar.minutes, bar.now) == (120, 120, 30, 0)
+    apart = overlap_bar((noon, noon + hour), (noon + hour, noon + 2 * hour), noon + 9 * hour)
+    assert (apart.shared, apart.minutes, apart.now) == (None, 0, None)
 
 
 def test_dates_and_yen_as_the_screens_write_them() -> None:
