@@ -29,7 +29,7 @@ SHOWN = {
     "site_points": "利用ポイント", "points_used": "会計時のポイント", "slip_number": "伝票番号", "texts": "文言",
     "name": "名称", "capacity": "定員", "position": "表示順", "area": "エリア", "smoking": "喫煙",
     "bookable": "予約受付", "combinable": "席の組み合わせ", "retention_days": "保存期間(日)", "open_minutes": "開店時間(分)",
-    "default_stay_minutes": "既定の滞在時間(分)", "count": "件数",
+    "default_stay_minutes": "既定の滞在時間(分)", "count": "件数", "store": "対象店舗",
 }  # fmt: skip
 STATUS = {
     "before": "来店前",
@@ -44,7 +44,9 @@ ACTIONS = {
     "status": "ステータス変更", "erased": "お客様情報の消去", "shown": "電話番号の表示", "exported": "CSV出力",
     "pos": "USENレジから反映", "seat_created": "座席の登録", "seat_changed": "座席の変更", "seat_deleted": "座席の削除",
     "seat_suspended": "座席の利用停止", "seat_resumed": "座席の利用再開", "seat_synced": "USENレジ座席同期",
-    "settings": "店舗設定の変更",
+    "settings": "店舗設定の変更", "client_id_issued": "Client idの発行", "client_id_revoked": "Client idの無効化",
+    "link_ended": "USENレジとの連携終了", "site_key_issued": "予約サイトのトークン発行",
+    "site_key_revoked": "予約サイトのトークン無効化",
 }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from portal.ledger.accounts.views import blueprint as accounts
 from portal.ledger.api.checks import blueprint as api
 from portal.ledger.api.document import blueprint as document
 from portal.ledger.database import ledger_db
+from portal.ledger.links.views import blueprint as links
 from portal.ledger.push.service import is_gate
 from portal.ledger.push.views import blueprint as push
 from portal.ledger.reservations.views import blueprint as reservations
@@ -43,7 +44,7 @@ def create_ledger_app(settings: Settings, *, clock: Clock | None = None) -> Flas
     ledger_db.init_app(app)
     init_web(app)
     app.jinja_env.globals["live"] = attributes
-    for blueprint in (accounts, seats, reservations, push, api, document):
+    for blueprint in (accounts, seats, links, reservations, push, api, document):
         app.register_blueprint(blueprint)
 
     @app.before_request

@@ -114,10 +114,14 @@ class ClientId(LedgerBase):
     used_at: Mapped[datetime | None]
     used_by_link_id: Mapped[uuid.UUID | None]
     revoked_at: Mapped[datetime | None]
+    revoked_by: Mapped[str] = mapped_column(default="", server_default="")
 
 
 class PosLink(LedgerBase):
-    """A POS store that is linked; its id is the one the POS gave. Only the token's hash is kept (L8)."""
+    """A POS store that is linked; its id is the one the POS gave. Only the token's hash is kept (L8).
+
+    ``end_reason``: ``pos`` (連携解除 there), ``revoked`` (here), ``replaced`` (by a fresh Client id).
+    """
 
     __tablename__ = "pos_link"
 
@@ -133,6 +137,7 @@ class PosLink(LedgerBase):
     table_list_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
+    end_reason: Mapped[str] = mapped_column(default="", server_default="")
 
 
 Index("uq_pos_link_shop", PosLink.shop_id, unique=True, postgresql_where=PosLink.ended_at.is_(None))
@@ -349,3 +354,45 @@ class Event(LedgerBase):
 
 Index("ix_event_reservation_id", Event.reservation_id)
 Index("ix_event_shop_id_at", Event.shop_id, Event.at)
+
+
+class SiteKey(LedgerBase):
+    """A booking site's token for one shop (G5); only its hash is kept. ``minute_*`` count for the throttle."""
+
+    __tablename__ = "site_key"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    company_id: Mapped[int]
+    shop_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("shop.id"), index=True)
+    site_name: Mapped[str]
+    token_hash: Mapped[str] = mapped_column(unique=True)
+    hint: Mapped[str]
+    issued_at: Mapped[datetime]
+    issued_by: Mapped[str] = mapped_column(default="", server_default="")
+    last_used_at: Mapped[datetime | None]
+    minute_at: Mapped[datetime | None]
+    minute_count: Mapped[int] = mapped_column(default=0, server_default="0")
+    revoked_at: Mapped[datetime | None]
+    revoked_by: Mapped[str] = mapped_column(default="", server_default="")
+
+
+class SiteBooking(LedgerBase):
+    """What a site last said of one of its reservations: the highest sequence and its values (G5).
+
+    Next to what is shown: of a newer message only what the site itself changed is taken over. ``reservation_id`` is
+    empty where a cancellation came before the reservation. A trigger empties ``received`` with the guest's data.
+    """
+
+    __tablename__ = "site_booking"
+    __table_args__ = (UniqueConstraint("shop_id", "site_name", "external_id"),)
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    company_id: Mapped[int]
+    shop_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("shop.id"))
+    site_name: Mapped[str]
+    external_id: Mapped[str]
+    sequence: Mapped[int]
+    reservation_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("reservation.id"), index=True)
+    cancelled: Mapped[bool]
+    received: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    received_at: Mapped[datetime]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import uuid
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from portal.kernel.errors import NotFoundError
-from portal.ledger.models import Instance, PosLink, SeatMapping, Shop
+from portal.ledger.models import AccountSession, Instance, PosLink, SeatMapping, Shop
 
 
 def lock_shop(session: Session, shop_id: uuid.UUID) -> Shop:
@@ -37,8 +37,17 @@ def active_link(session: Session, shop_id: uuid.UUID) -> PosLink | None:
     return session.scalar(select(PosLink).where(PosLink.shop_id == shop_id, PosLink.ended_at.is_(None)))
 
 
-def close_link(session: Session, link: PosLink, now: datetime) -> None:
-    """The link is over: its token is worth nothing, its pairs are gone (T5), its rows stay (L7, G4)."""
-    link.ended_at = link.ended_at or now
+def close_link(session: Session, link: PosLink, now: datetime, reason: str = "pos") -> None:
+    """The link is over: its token is worth nothing, its pairs are gone (T5), its rows stay (L7, G4).
+
+    Who came from that POS by a ticket is logged out (L1).
+    """
+    if link.ended_at is None:
+        link.ended_at, link.end_reason = now, reason
+    session.execute(
+        update(AccountSession)
+        .where(AccountSession.link_id == link.id, AccountSession.ended_at.is_(None))
+        .values(ended_at=now)
+    )
     session.execute(delete(SeatMapping).where(SeatMapping.link_id == link.id))
     session.flush()

@@ -21,6 +21,7 @@ from portal.link.client import LedgerClient, LedgerProblemError, LedgerUnavailab
 from portal.link.contract import Signals, VisitBatch, VisitBatchAnswer, VisitState
 from portal.link.models import DeliveryLane
 from portal.link.owed import Link, owed_states
+from portal.link.standing import CUT_RETRY, OVER, notice_cut, notice_stands
 from portal.operations.models import ReservationLink
 from portal.visits.models import Visit
 
@@ -160,6 +161,8 @@ class Deliverer:
         keep_answers(session, turn.states, answer, now)
         notice_epoch(session, lane, answer.epoch, now)
         lane.ledger_version = answer.version
+        if lane.last_error == OVER:
+            notice_stands(session, turn.link.id)
         lane.failures, lane.failing_since, lane.last_error, lane.last_ok_at = 0, None, None, now
         lane.next_try_at = now
         if last and lane.lease_token == turn.lease:
@@ -173,6 +176,9 @@ class Deliverer:
         lane.failing_since = lane.failing_since or now
         lane.last_error = reason[:200]
         lane.next_try_at = now + min(MOST_BACKOFF, timedelta(seconds=0.5 * 2 ** min(lane.failures, 6)))
+        if reason == OVER:
+            notice_cut(session, link_id, now)
+            lane.next_try_at = now + CUT_RETRY
         if lane.lease_token == lease:
             lane.lease_token, lane.lease_until = None, None
 

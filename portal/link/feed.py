@@ -15,6 +15,7 @@ from portal.link.contract import ReservationItem
 from portal.link.delivery import Deliverer, notice_epoch
 from portal.link.models import DeliveryLane, FeedSnapshot
 from portal.link.owed import Link
+from portal.link.standing import OVER, notice_cut
 from portal.operations.models import ReservationLink
 from portal.stores.models import Store
 from portal.terminals.models import Terminal
@@ -50,7 +51,11 @@ def fetch(session: Session, deliverer: Deliverer, terminal: Terminal, *, seconds
         new_etag, window = deliverer.client.reservations(
             session, known.token, start, end, etag, seconds=seconds
         )
-    except (LedgerUnavailableError, LedgerProblemError):
+    except LedgerUnavailableError:
+        return False
+    except LedgerProblemError as problem:
+        if problem.code == OVER:
+            run_write(session, lambda s: notice_cut(s, known.id, deliverer.clock.now()))
         return False
     now = deliverer.clock.now()
 

@@ -32,6 +32,7 @@ class DeliveryLane(Base):
     epoch: Mapped[str | None]
     ledger_version: Mapped[int | None]
     recheck_at: Mapped[datetime]
+    checked_at: Mapped[datetime | None]
 
 
 class FeedSnapshot(Base):

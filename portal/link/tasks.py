@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from portal.database import bind_company
 from portal.jobs import Job, task
 from portal.link.delivery import Deliverer
 from portal.link.models import DeliveryLane
+from portal.link.standing import check
+
+log = logging.getLogger("portal.link")
 
 
 @task("link.deliver", attempts=1)
@@ -19,3 +27,23 @@ def deliver(job: Job, *, link_id: str) -> None:
     job.session.rollback()
     if due:
         deliverer.deliver_once(job.session, wanted)
+
+
+@task("link.check", attempts=1, cron="* * * * *")
+def check_links(job: Job, *, most: int = 50) -> None:
+    """Ask for links that were silent for five minutes whether they still stand: the ledger may have ended one (G4)."""
+    deliverer: Deliverer = job.app.extensions["deliverer"]
+    quiet = job.session.execute(
+        text("SELECT company_id, link_id FROM pos.links_to_check(:now, :most)"),
+        {"now": deliverer.clock.now(), "most": most},
+    ).all()
+    job.session.rollback()
+    for company_id, link_id in quiet:
+        if job.stopping():
+            return
+        bind_company(job.session, company_id)
+        try:
+            check(job.session, deliverer, link_id)
+        except SQLAlchemyError as error:
+            job.session.rollback()
+            log.error("link %s: %s", link_id, type(error).__name__)

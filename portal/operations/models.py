@@ -24,7 +24,8 @@ class ReservationLink(Base):
     """The link of one store to one provider; at most one per store is not ended (L5).
 
     ``pending``: 連携開始 was pressed and the ledger's answer is not known yet. The row is there before the
-    call, so that of two admins one loses, and a lost answer is asked for again with the same id.
+    call, so that of two admins one loses, and a lost answer is asked for again with the same id. ``cut_at``: since
+    then the ledger does not know the token any more: it ended the link (G4).
     """
 
     __tablename__ = "reservation_link"
@@ -50,6 +51,7 @@ class ReservationLink(Base):
     created_at: Mapped[datetime]
     created_by: Mapped[uuid.UUID | None]
     linked_at: Mapped[datetime | None]
+    cut_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
 
 

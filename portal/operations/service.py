@@ -54,6 +54,16 @@ def start_link(
     def reserve(s: Session) -> LinkRequest:
         store = s.get_one(Store, store_id)
         link = current_link(s, store_id)
+        if link is not None and link.cut_at is not None:
+            # The ledger ended it (G4): a fresh Client id begins a new link, and what was owed to the old stays there.
+            link.state, link.ended_at, link.access_token_encrypted = "ended", now, None
+            record(
+                s, company_id=link.company_id, store_id=store_id, at=now, action="link_ended", target="予約連携",
+                actor_id=actor.id, actor_label=actor.name, before={"state": "お席トットくん側で連携終了"},
+                after={"state": "未連携", "owed": owed(s, link.id)},
+            )  # fmt: skip
+            s.flush()
+            link = None
         if link is not None and link.state == "active":
             raise ConflictError(
                 f"この店舗はすでに「{PROVIDER_LABELS[link.provider]}連携中」です。",
@@ -181,7 +191,7 @@ class Step:
 def checklist(session: Session, store_id: uuid.UUID, mapped: int | None) -> list[Step]:
     """The five steps; complete only when all are done. ``mapped``: seats the ledger has mapped, if it answered."""
     link = current_link(session, store_id)
-    linked = link is not None and link.state == "active"
+    linked = link is not None and link.state == "active" and link.cut_at is None
     synced: datetime | None = None
     if link is not None:
         synced = session.scalar(

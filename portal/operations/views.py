@@ -15,6 +15,7 @@ from portal.kernel.errors import NotFoundError, UserError
 from portal.kernel.ids import parse_id
 from portal.link.client import LedgerProblemError, LedgerUnavailableError
 from portal.link.models import DeliveryLane
+from portal.link.standing import check
 from portal.operations import service
 from portal.operations.models import PROVIDER_LABELS, ReservationLink
 from portal.services import deliverer
@@ -33,6 +34,8 @@ def state_label(link: ReservationLink | None) -> str:
     if link is None:
         return "未連携"
     label = PROVIDER_LABELS[link.provider]
+    if link.cut_at is not None:
+        return f"{label}側で連携終了"
     return f"{label}連携中" if link.state == "active" else f"{label}確認中"
 
 
@@ -74,21 +77,15 @@ def links() -> Response:
 def _detail(store: Store, errors: dict[str, str], client_id: str, status: int = 200) -> Response:
     session = db.session()
     link = service.current_link(session, store.id)
-    mapped, revoked = None, False
-    parts = deliverer()
-    if link is not None and link.access_token_encrypted is not None:
-        token = parts.tokens.open(link.access_token_encrypted)
+    mapped = None
+    if link is not None:
+        link_id = link.id
         session.rollback()
-        try:
-            mapped = parts.client.signals(session, token, seconds=2).mapped
-        except LedgerProblemError as problem:
-            revoked = problem.code == "UNAUTHORIZED"
-        except LedgerUnavailableError:
-            mapped = None
+        mapped = check(session, deliverer(), link_id, seconds=2)
     store = store_in_scope(session, g.actor, store.id)
     link = service.current_link(session, store.id)
     steps = service.checklist(session, store.id, mapped)
-    return render("operations/detail.html", store=store, link=link, revoked=revoked,
+    return render("operations/detail.html", store=store, link=link,
                   owed=service.owed(session, link.id) if link else 0, errors=errors, client_id=client_id, steps=steps,
                   state_label=state_label, status=status)  # fmt: skip
 

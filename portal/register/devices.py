@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from portal.kernel.business_day import business_date
 from portal.link.models import DeliveryLane
+from portal.operations.models import ReservationLink
 from portal.register.domain import MasterTable
 from portal.register.service import Device
 from portal.stores.models import Store
@@ -25,8 +26,15 @@ def device_of(session: Session, terminal: Terminal, now: datetime) -> Device:
     link_id = uuid.UUID(master["link_id"]) if master.get("link_id") else None
     state = "training" if terminal.training else ("linked" if link_id else "unlinked")
     if state == "linked":
-        lane = session.scalar(select(DeliveryLane).where(DeliveryLane.link_id == link_id))
-        state = "down" if lane is not None and lane.failing_since else "linked"
+        known = session.execute(
+            select(DeliveryLane.failing_since, ReservationLink.cut_at)
+            .join(ReservationLink, ReservationLink.id == DeliveryLane.link_id)
+            .where(DeliveryLane.link_id == link_id)
+        ).first()
+        if known is not None and known.cut_at is not None:
+            state = "cut"
+        elif known is not None and known.failing_since is not None:
+            state = "down"
     return Device(
         id=terminal.id, company_id=terminal.company_id, store_id=store.id, store_name=store.name, name=terminal.name,
         kind=terminal.kind, training=terminal.training, business_date=day, day_boundary=store.day_boundary_minutes,

@@ -431,18 +431,6 @@ def test_L7_unlinked_and_linked_again_with_a_fresh_client_id(world: World, fault
     assert world.one("SELECT count(*) FROM pos.reservation_link WHERE state = 'ended'") == 1
 
 
-def test_G4_a_link_revoked_by_the_ledger_is_said_with_what_to_do(world: World) -> None:
-    ledger = world.ledger_login()
-    row_id = world.one("SELECT id FROM ledger.client_id WHERE used_at IS NOT NULL")
-    ledger.get("/client-ids")
-    assert ledger.post(f"/client-ids/{row_id}/revoke").status_code == 303
-    store = world.one("SELECT id FROM pos.store WHERE company_id = 1 AND code = '001'")
-    assert (
-        "お席トットくん側で、この連携が解除されています。"
-        in world.login().get(f"/operations/links/{store}").text
-    )
-
-
 def test_O2_O11_a_party_that_moved_and_paid_at_one_moment_leaves_from_its_last_table(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -149,7 +149,7 @@ def link() -> Response:
         )
         if current is not None and current.id != wanted.link_id and same_store:
             # A fresh Client id for the store that is linked already: its 連携解除 never reached us (L7).
-            close_link(session, current, now)
+            close_link(session, current, now, "replaced")
             current = None
         if current is None:
             current = PosLink(
@@ -160,7 +160,7 @@ def link() -> Response:
             session.add(current)
         elif current.id != wanted.link_id:
             raise ApiError(409, "STORE_ALREADY_LINKED")
-        current.token_hash = hash_token(token)
+        current.token_hash, current.client_id_id = hash_token(token), client_id.id
         client_id.used_at = client_id.used_at or now
         client_id.used_by_link_id = wanted.link_id
         session.flush()

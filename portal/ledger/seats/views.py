@@ -1,4 +1,4 @@
-"""他媒体データ連携: 座席管理 and Client ids."""
+"""他媒体データ連携: 座席管理."""
 
 from __future__ import annotations
 
@@ -6,24 +6,21 @@ import uuid
 from typing import Any
 
 from flask import Blueprint, Response, flash, g, request, url_for
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as BaseResponse
 
 from portal.database import run_write
 from portal.kernel.errors import NotFoundError, UserError
-from portal.kernel.ids import hash_token, new_code, parse_id
+from portal.kernel.ids import parse_id
 from portal.ledger.database import ledger_db
 from portal.ledger.events import Author, record
-from portal.ledger.models import ClientId, Seat
+from portal.ledger.models import Seat
 from portal.ledger.seats import service
 from portal.ledger.seats.forms import SeatForm
 from portal.ledger.seats.queries import living_seats, seat_page, table_name_of
 from portal.ledger.seats.retire import coming_rows, resume, retire
-from portal.ledger.shops import active_link, close_link, lock_shop, touch
 from portal.web.clock import AppClock
 from portal.web.context import go, is_htmx, permission, render
-from portal.web.forms import Reader
 
 blueprint = Blueprint("ledger_seats", __name__)
 clock = AppClock()
@@ -221,64 +218,3 @@ def use_again(seat_id: uuid.UUID) -> BaseResponse:
     )
     flash(f"座席「{name}」の利用を再開しました。")
     return go(url_for("ledger_seats.index"))
-
-
-def _client_ids_page(status: int = 200, **values: Any) -> Response:
-    statement = (
-        select(ClientId).where(ClientId.shop_id == g.ledger_user.shop_id).order_by(ClientId.issued_at.desc())
-    )
-    rows = ledger_db.session().scalars(statement).all()
-    given = {"errors": {}, "company_code": "", "store_code": "", "issued": None, **values}
-    return render("ledger/client_ids.html", status=status, rows=rows, **given)
-
-
-@blueprint.get("/client-ids")
-@permission("ledger")
-def client_ids() -> Response:
-    return _client_ids_page()
-
-
-@blueprint.post("/client-ids")
-@permission("ledger")
-def issue() -> Response:
-    """Issue a Client id for one store of the POS; shown once (L6, G4)."""
-    reader = Reader(request.form)
-    company = reader.code("company_code", "USENレジの企業コード", most=32)
-    store = reader.code("store_code", "USENレジの店舗コード", most=32)
-    if reader.errors:
-        return _client_ids_page(422, errors=reader.errors, company_code=company, store_code=store)
-    value = f"OT-{new_code()}"
-    user = g.ledger_user
-
-    def work(_: object) -> None:
-        ledger_db.session.add(
-            ClientId(
-                company_id=user.company_id, shop_id=user.shop_id, value_hash=hash_token(value), hint=value[-4:],
-                pos_company_code=company, pos_store_code=store, issued_at=clock.now(), issued_by=user.person,
-            )
-        )  # fmt: skip
-
-    run_write(ledger_db.session(), work)
-    return _client_ids_page(issued=value)
-
-
-@blueprint.post("/client-ids/<uuid:row_id>/revoke")
-@permission("ledger")
-def revoke(row_id: uuid.UUID) -> BaseResponse:
-    """Revoke a Client id; a link that was made with it ends at once (G4)."""
-
-    def work(_: object) -> None:
-        session = ledger_db.session()
-        shop = lock_shop(session, g.ledger_user.shop_id)
-        row = session.get(ClientId, row_id)
-        if row is None or row.shop_id != g.ledger_user.shop_id:
-            raise NotFoundError
-        row.revoked_at = row.revoked_at or clock.now()
-        link = active_link(session, row.shop_id)
-        if link is not None and link.client_id_id == row.id:
-            close_link(session, link, clock.now())
-            touch(shop)
-
-    run_write(ledger_db.session(), work)
-    flash("Client idを無効にしました。")
-    return go(url_for("ledger_seats.client_ids"))
