@@ -157,7 +157,7 @@ class Product:
                 self.start(name)
 
     @staticmethod
-    def wait_for(address: str, seconds: float = 30) -> None:
+    def wait_for(address: str, seconds: float = 120) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             with contextlib.suppress(httpx.HTTPError):

@@ -1,4 +1,4 @@
-"""``make sim SEEDS=1000``: evenings on both systems against the model. Also FROM=, PROFILE=1."""
+"""``make sim SEEDS=1000``: evenings on both systems against the model. Also FROM=, SEED= (replay), PROFILE=1."""
 
 from __future__ import annotations
 
@@ -52,6 +52,8 @@ def work(settings: Settings, seeds: list[int], failures: multiprocessing.Queue[s
 
 def main() -> int:
     count, first = int(os.environ.get("SEEDS", "1000")), int(os.environ.get("FROM", "1"))
+    if "SEED" in os.environ:
+        count, first = 1, int(os.environ["SEED"])
     processes = int(os.environ.get("PROCESSES", str(os.cpu_count() or 1)))
     with (
         tempfile.TemporaryDirectory() as folder,

@@ -1,0 +1,89 @@
+"""What goes wrong around both systems: outages, a restore from a backup, 連携解除 and a new link."""
+
+from __future__ import annotations
+
+import json
+
+import sqlalchemy as sa
+
+from portal.operations import service as link_service
+from tests.sim.staff_acts import StaffActs
+
+SAVED = ("seat", "pos_table", "seat_mapping", "reservation", "reservation_seat", "visit_record")
+
+
+class Trouble(StaffActs):
+    troubles: dict[str, float]
+
+    def trouble(self) -> None:
+        getattr(self, self.pick(self.troubles))()
+
+    def outage(self) -> None:
+        self.down = not self.down
+        self.tell("the ledger is down" if self.down else "the ledger is back")
+
+    def relink_store(self) -> None:
+        self.tell("unlink and link again")
+        link_service.end_link(self.session, self.deliverer, self.actor, self.store)
+        self.model.link = None
+        if self.rng.random() < 0.5:
+            self.register()
+        self.relink()
+        if self.rng.random() < 0.7:
+            self.seat(self.device("T1"), fetch=False)
+
+    # -- backup
+
+    def backup_or_restore(self) -> None:
+        if self.backup is None:
+            self.snapshot()
+        else:
+            self.restore()
+
+    def snapshot(self) -> None:
+        with self.made.owner.begin() as db:
+            rows = {
+                table: [
+                    dict(r._mapping)
+                    for r in db.execute(
+                        sa.text(f"SELECT * FROM ledger.{table} WHERE company_id = :c"), {"c": self.company}
+                    )
+                ]
+                for table in SAVED
+            }
+        listed = "SELECT table_list_version FROM ledger.pos_link WHERE shop_id = :i AND ended_at IS NULL"
+        self.backup = rows, self.version(), self.sql(listed, i=self.shop).scalar(), self.model.books.copy()
+        self.tell("the ledger is backed up")
+
+    def version(self) -> int:
+        return int(self.sql("SELECT version FROM ledger.shop WHERE id = :i", i=self.shop).scalar())
+
+    def restore(self) -> None:
+        """Yesterday's state under a new epoch; staff enters again until as much has happened as before."""
+        if not self.down:
+            self.fetch("T1")
+        reached = self.version()
+        rows, version, listed, books = self.backup
+        with self.made.owner.begin() as db:
+            for table in reversed(SAVED):
+                db.execute(sa.text(f"DELETE FROM ledger.{table} WHERE company_id = :c"), {"c": self.company})
+            for table in SAVED:
+                for row in rows[table]:
+                    values = {k: json.dumps(v) if isinstance(v, dict) else v for k, v in row.items()}
+                    columns, marks = ", ".join(values), ", ".join(f":{k}" for k in values)
+                    db.execute(sa.text(f"INSERT INTO ledger.{table} ({columns}) VALUES ({marks})"), values)
+            db.execute(
+                sa.text("UPDATE ledger.shop SET version = :v WHERE id = :i"), {"v": version, "i": self.shop}
+            )
+            db.execute(sa.text("UPDATE ledger.pos_link SET table_list_version = :v WHERE shop_id = :i AND ended_at IS NULL"),
+                       {"v": listed, "i": self.shop})  # fmt: skip
+            db.execute(sa.text("UPDATE ledger.instance SET epoch = :e"), {"e": self.uid().hex})
+        self.books.close()
+        self.model.books = books.copy()
+        self.backup = None
+        self.tell("the ledger is restored from its backup")
+        for _ in range(6):
+            if self.version() >= reached:
+                break
+            self.edit()
+        self.fetch("T1")
