@@ -103,16 +103,22 @@ class Books:
                 self.lost.discard(table)
         return len(self.mapping)
 
-    def can_delete_seat(self, seat: str, now: datetime) -> bool:
-        return not any(
-            seat in row.seats and (row.status == "seated" or (row.status == "before" and row.start > now))
-            for row in self.rows.values()
-        )
+    def can_delete_seat(self, seat: str, now: datetime, *, give_up: bool) -> bool:
+        """Never under a party; under coming rows only where they are to keep no seat of it (``give_up``)."""
+        rows = [r for r in self.rows.values() if seat in r.seats]
+        coming = [r for r in rows if r.status == "before" and r.end > now]
+        return not any(r.status == "seated" for r in rows) and (give_up or not coming)
 
-    def delete_seat(self, seat: str) -> None:
+    def delete_seat(self, seat: str, now: datetime) -> None:
         for table in [t for t, s in self.mapping.items() if s == seat]:
             self._unmap(table)
         self.gone_seats[seat] = self.seats.pop(seat)
+        for row in self.rows.values():
+            if seat in row.seats and row.status == "before" and row.end > now:
+                if row.kind == "block" and row.seats == {seat}:
+                    row.status = "cancelled"
+                row.seats -= {seat}
+                row.revision += 1
 
     # -- what the POS says of its visits
 

@@ -7,8 +7,10 @@ from datetime import timedelta
 
 from portal.database import run_write
 from portal.kernel.errors import UserError
+from portal.ledger.events import SYSTEM
 from portal.ledger.reservations import service as booking_service
 from portal.ledger.seats import service as seat_service
+from portal.ledger.seats.retire import retire
 from portal.stores.models import Store
 from portal.tables import service as table_service
 from portal.tables.models import DiningTable
@@ -166,9 +168,10 @@ class StaffActs(RegisterActs, Core):
         if len(books.seats) < 3:
             return
         seat = self.rng.choice(list(books.seats))
-        allowed = books.can_delete_seat(seat, now)
+        to = self.rng.choice(["", "none"])
+        allowed = books.can_delete_seat(seat, now, give_up=bool(to))
         try:
-            run_write(self.books, lambda s: seat_service.delete_seat(s, self.shop, self.seats[seat], now))
+            run_write(self.books, lambda s: retire(s, self.shop, self.seats[seat], now=now, by=SYSTEM, to=to))
             why = "ok"
         except UserError as error:
             self.books.rollback()
@@ -177,7 +180,7 @@ class StaffActs(RegisterActs, Core):
         if (why == "ok") != allowed:
             raise DisagreementError(f"a seat is deleted: {why}")
         if allowed:
-            books.delete_seat(seat)
+            books.delete_seat(seat, now)
 
     def add_seat(self) -> None:
         """A new seat; mostly one of the name of a table that has none."""
