@@ -146,7 +146,7 @@ def bulk_insert(session: Session, table: Table, rows: Sequence[Mapping[str, Any]
     """
     if not rows:
         return
-    columns = ", ".join(rows[0])
+    columns = ", ".join(f'"{name}"' for name in rows[0])
     # Names of our own models only, never of a request.
     statement = (
         f"INSERT INTO {table.fullname} ({columns}) SELECT {columns}"  # noqa: S608

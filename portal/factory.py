@@ -16,10 +16,13 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from portal import jobs, tasks
 from portal.database import bind_company, db, engine_options
+from portal.identity import importer as staff_csv
 from portal.identity.pin_views import blueprint as pins
 from portal.identity.service import Actor, actor_of
+from portal.identity.staff_views import blueprint as people
 from portal.identity.views import COOKIE
 from portal.identity.views import blueprint as identity
+from portal.imports.views import blueprint as imports
 from portal.kernel.clock import Clock, SystemClock
 from portal.launch.views import blueprint as launch
 from portal.ledger.database import ledger_db
@@ -33,6 +36,9 @@ from portal.register.operation_views import blueprint as operate
 from portal.register.seating_views import blueprint as register
 from portal.register.waiting_views import blueprint as waiting
 from portal.settings import Settings
+from portal.stores import importer as store_csv
+from portal.stores.views import blueprint as stores
+from portal.tables import importer as table_csv
 from portal.tables.views import blueprint as tables
 from portal.terminals.views import blueprint as terminals
 from portal.web.context import init_web, is_htmx, permission, render
@@ -44,6 +50,8 @@ RIGHTS = {
     "login": {"company_admin", "store_manager", "store_staff"},
     "register": {"company_admin", "store_manager", "store_staff"},
 }
+# What can be imported from CSV: registered by being imported.
+IMPORTERS = (staff_csv.STAFF, store_csv.STORES, table_csv.TABLES)
 home = Blueprint("home", __name__)
 
 
@@ -79,14 +87,19 @@ def _menu(actor: Actor) -> list[tuple[str, list[tuple[str, str]]]]:
         menu.append(
             (
                 "運用管理",
-                [("運用管理設定", url_for("operations.settings")), ("担当者", url_for("identity.staff"))],
+                [("運用管理設定", url_for("operations.settings")), ("担当者", url_for("people.index"))],
             )
         )
     if actor.role != "store_staff":
+        company_wide = [
+            ("店舗一覧", url_for("stores.index")),
+            ("店舗テンプレート", url_for("stores.template_list")),
+        ]
         menu.append(
             (
                 "店舗管理",
                 [
+                    *(company_wide if actor.role == "company_admin" else []),
                     ("店舗個別管理", ""),
                     ("テーブル設定", url_for("tables.index")),
                     ("端末管理", url_for("terminals.index")),
@@ -125,7 +138,8 @@ def create_app(
         SESSION_COOKIE_SECURE=settings.secure_cookies,
         SQLALCHEMY_DATABASE_URI=settings.database_url,
         SQLALCHEMY_ENGINE_OPTIONS=engine_options(pool_size=max(5, settings.web_threads)),
-        MAX_CONTENT_LENGTH=2 * 1024 * 1024,
+        MAX_CONTENT_LENGTH=5 * 1024 * 1024,
+        MAX_FORM_MEMORY_SIZE=2 * 1024 * 1024,
         WTF_CSRF_TIME_LIMIT=None,
         LEDGER_PUBLIC_URL=settings.ledger_public_url,
         SMTP_URL=settings.smtp_url,
@@ -149,6 +163,9 @@ def create_app(
         waiting,
         pins,
         launch,
+        people,
+        imports,
+        stores,
     ):
         app.register_blueprint(blueprint)
     clock = clock or SystemClock()

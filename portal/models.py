@@ -4,6 +4,7 @@ from portal.audit import models as audit
 from portal.checkout import models as checkout
 from portal.days import models as days
 from portal.identity import models as identity
+from portal.imports import models as imports
 from portal.launch import models as launch
 from portal.link import models as link
 from portal.mapping import models as mapping
@@ -11,6 +12,7 @@ from portal.operations import models as operations
 from portal.payment_types import models as payment_types
 from portal.printing import models as printing
 from portal.stores import models as stores
+from portal.stores import template_models as store_templates
 from portal.tables import floor_models as floor
 from portal.tables import models as tables
 from portal.terminal_api import models as terminal_api
@@ -23,12 +25,14 @@ __all__ = [
     "days",
     "floor",
     "identity",
+    "imports",
     "launch",
     "link",
     "mapping",
     "operations",
     "payment_types",
     "printing",
+    "store_templates",
     "stores",
     "tables",
     "terminal_api",

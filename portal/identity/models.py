@@ -33,6 +33,7 @@ class Staff(Base):
     active: Mapped[bool] = mapped_column(default=True, server_default="true")
     pin_hash: Mapped[str | None]
     pin_set_at: Mapped[datetime | None]
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

@@ -210,18 +210,6 @@ def issue_reset(session: Session, actor: Actor, staff_id: uuid.UUID, now: dateti
     return f"{staff.company_id}.{token}"
 
 
-def set_email(session: Session, actor: Actor, staff_id: uuid.UUID, address: str, now: datetime) -> None:
-    """Where a person's reset link is mailed to."""
-    staff = session.get(Staff, staff_id)
-    if staff is None:
-        raise NotFoundError
-    staff.email = address
-    record(
-        session, company_id=actor.company_id, at=now, action="staff_email_changed", target=staff.code,
-        actor_id=actor.id, actor_label=actor.name,
-    )  # fmt: skip
-
-
 def find_reset(session: Session, cookie: str, now: datetime) -> PasswordReset:
     """The open reset of a link; UserError where it is used or too old."""
     parts = split_cookie(cookie)

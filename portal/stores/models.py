@@ -42,6 +42,7 @@ class Store(Base):
     table_reset: Mapped[bool] = mapped_column(default=False, server_default="false")
     offer_time_change: Mapped[bool] = mapped_column(default=False, server_default="false")
     send_blocks: Mapped[bool] = mapped_column(default=False, server_default="false")
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

@@ -139,6 +139,15 @@ class _CleanField(Field):
         except ValueError as error:
             self.data, self._problem = None, str(error)
 
+    def clean(self, given: str) -> Any:
+        """The value of a text that comes from elsewhere than this form (a cell of a CSV). Raises ValueError."""
+        typed = unicodedata.normalize("NFC", given).replace("\r\n", "\n").strip()
+        if typed:
+            return self.read(typed)
+        if self.required:
+            raise ValueError(f"{self.name_of}を入力してください。")
+        return self.default
+
     def _value(self) -> str:
         if self._typed is not None:
             return self._typed
@@ -229,6 +238,17 @@ class ChoiceField(_CleanField):
     def read(self, typed: str) -> str:
         return typed
 
+    def clean(self, given: str) -> Any:
+        """The label as it stands on the screen, or the value itself."""
+        typed = unicodedata.normalize("NFKC", given).strip()
+        for value, label in self.choices.items():
+            if typed and typed in (value, unicodedata.normalize("NFKC", label)):
+                return value
+        if not typed and not self.required:
+            return self.default
+        known = "、".join(label for value, label in list(self.choices.items())[:8] if value)
+        raise ValueError(f"{self.name_of}は次のいずれかを入力してください：{known}")
+
     def pre_validate(self, _form: BaseForm) -> None:
         if self.data is None and not self.required:
             return
@@ -244,6 +264,15 @@ class TickField(_CleanField):
 
     def process_formdata(self, valuelist: list[str]) -> None:
         self.data = bool(valuelist) and valuelist[0] not in ("", "0", "false")
+
+    def clean(self, given: str) -> bool:
+        """ON or OFF (also 1/0, ○/×, はい/いいえ)."""
+        typed = unicodedata.normalize("NFKC", given).strip().upper()
+        if typed in ("ON", "1", "○", "〇", "はい", "TRUE", "有効"):
+            return True
+        if typed in ("", "OFF", "0", "×", "いいえ", "FALSE", "無効"):
+            return False
+        raise ValueError(f"{self.name_of}は「ON」または「OFF」で入力してください。")
 
     def pre_validate(self, _form: BaseForm) -> None:
         return

@@ -1,0 +1,189 @@
+"""店舗管理 → 店舗一覧, 店舗テンプレート (企業管理者)."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from flask import Blueprint, Response, flash, g, request, url_for
+from sqlalchemy import func, select
+from werkzeug.wrappers import Response as BaseResponse
+
+from portal.database import db, run_write
+from portal.identity.service import store_in_scope, visible_stores
+from portal.kernel.clock import SystemClock
+from portal.kernel.errors import UserError
+from portal.kernel.ids import parse_id
+from portal.operations.models import ReservationLink
+from portal.stores import service, templates
+from portal.stores.forms import StoreForm, TemplateForm
+from portal.stores.models import Store
+from portal.tables.models import DiningTable
+from portal.web.context import go, permission, render
+
+blueprint = Blueprint("stores", __name__, url_prefix="/stores")
+clock = SystemClock()
+PER_PAGE = 50
+
+
+@blueprint.get("/")
+@permission("company")
+def index() -> Response:
+    """店舗一覧: search, pages, CSV."""
+    session = db.session()
+    word = request.args.get("q", "").strip()[:100]
+    tables = (
+        select(func.count())
+        .where(DiningTable.store_id == Store.id, DiningTable.deleted_at.is_(None))
+        .correlate(Store)
+        .scalar_subquery()
+    )
+    linked = (
+        select(ReservationLink.state)
+        .where(ReservationLink.store_id == Store.id, ReservationLink.ended_at.is_(None))
+        .correlate(Store)
+        .scalar_subquery()
+    )
+    statement = service.search(word).add_columns(tables, linked)
+    rows, total, page = service.page_of(session, statement, request.args.get("page", 1, type=int), PER_PAGE)
+    return render("stores/index.html", "results", rows=rows, total=total, page=page, pages=max(1, -(-total // PER_PAGE)),
+                  per=PER_PAGE, q=word)  # fmt: skip
+
+
+def _form(form: StoreForm, store: Store | None, status: int = 200) -> Response:
+    known = templates.templates(db.session())
+    form.template_id.choices = {"": "使用しない"} | {str(t.id): t.name for t in known}
+    return render(
+        "stores/edit.html",
+        form=form,
+        store=store,
+        templates=known,
+        contents=templates.contents,
+        status=status,
+    )
+
+
+@blueprint.get("/new")
+@permission("company")
+def new() -> Response:
+    return _form(StoreForm(formdata=None), None)
+
+
+@blueprint.post("/new")
+@permission("company")
+def create() -> BaseResponse:
+    form = StoreForm()
+    known = templates.templates(db.session())
+    form.template_id.choices = {"": "使用しない"} | {str(t.id): t.name for t in known}
+    status = 422
+    if form.validate():
+        values: dict[str, Any] = form.data
+        try:
+            store = run_write(
+                db.session(),
+                lambda s: service.create(s, g.actor, values, parse_id(values["template_id"]), clock.now()),
+            )
+            flash(
+                f"店舗「{store.name}」を登録しました。続けて、テーブル設定と予約連携を行ってください。",
+                "success",
+            )
+            return go(url_for("stores.edit", store_id=store.id))
+        except UserError as error:
+            status = error.status
+            form.add(error)
+    return _form(form, None, status)
+
+
+@blueprint.get("/<uuid:store_id>")
+@permission("company")
+def edit(store_id: uuid.UUID) -> Response:
+    store = store_in_scope(db.session(), g.actor, store_id)
+    return _form(StoreForm(formdata=None, obj=store), store)
+
+
+@blueprint.post("/<uuid:store_id>")
+@permission("company")
+def update(store_id: uuid.UUID) -> BaseResponse:
+    store = store_in_scope(db.session(), g.actor, store_id)
+    form = StoreForm()
+    form.code.data, form.code.required, form.code._problem = store.code, False, None
+    status = 422
+    if form.validate():
+        values: dict[str, Any] = form.data
+        try:
+            saved = run_write(
+                db.session(),
+                lambda s: service.change(
+                    s,
+                    g.actor,
+                    store_in_scope(s, g.actor, store_id),
+                    values,
+                    values["revision"] or 0,
+                    clock.now(),
+                ),
+            )
+            if saved:
+                flash(
+                    "店舗の設定を変更しました。レジには、各端末の「マスタ同期」の後に反映されます。",
+                    "success",
+                )
+            else:
+                flash("変更はありませんでした。", "info")
+            return go(url_for("stores.edit", store_id=store_id))
+        except UserError as error:
+            if error.status == 404:
+                raise
+            status = error.status
+            form.add(error)
+    return _form(form, store_in_scope(db.session(), g.actor, store_id), status)
+
+
+def _templates(form: TemplateForm, status: int = 200) -> Response:
+    session = db.session()
+    stores = visible_stores(session, g.actor)
+    form.store_id.choices = {str(s.id): f"{s.code} {s.name}" for s in stores}
+    return render("stores/templates.html", form=form, rows=templates.templates(session), contents=templates.contents,
+                  status=status)  # fmt: skip
+
+
+@blueprint.get("/templates")
+@permission("company")
+def template_list() -> Response:
+    return _templates(TemplateForm(formdata=None))
+
+
+@blueprint.post("/templates")
+@permission("company")
+def template_create() -> BaseResponse:
+    form = TemplateForm()
+    form.store_id.choices = {str(s.id): s.name for s in visible_stores(db.session(), g.actor)}
+    status = 422
+    if form.validate():
+        wanted = parse_id(form.store_id.data)
+        try:
+            run_write(
+                db.session(),
+                lambda s: templates.take(
+                    s, g.actor, store_in_scope(s, g.actor, wanted), str(form.name.data), clock.now()
+                ),
+            )
+            flash(
+                f"店舗テンプレート「{form.name.data}」を登録しました。店舗の新規登録で使用できます。",
+                "success",
+            )
+            return go(url_for("stores.template_list"))
+        except UserError as error:
+            status = error.status
+            form.add(error)
+    return _templates(form, status)
+
+
+@blueprint.post("/templates/<uuid:template_id>/remove")
+@permission("company")
+def template_remove(template_id: uuid.UUID) -> BaseResponse:
+    name = run_write(db.session(), lambda s: templates.remove(s, g.actor, template_id, clock.now()))
+    flash(
+        f"店舗テンプレート「{name}」を削除しました。このテンプレートから作成した店舗は変わりません。",
+        "success",
+    )
+    return go(url_for("stores.template_list"))
