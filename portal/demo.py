@@ -20,6 +20,7 @@ from portal.ledger.models import Account, ClientId, Reservation, ReservationSeat
 from portal.ledger.seats.service import sync_seats
 from portal.link.delivery import Deliverer
 from portal.operations.service import start_link
+from portal.payment_types.catalog import CATALOG
 from portal.payment_types.models import PaymentType
 from portal.settings import Settings
 from portal.stores.models import Company, Store
@@ -29,7 +30,11 @@ from portal.tables.service import push_tables
 PASSWORD = "demo-Portal-2026"  # noqa: S105 - published in the README
 STORES = (("001", "渋谷店"), ("002", "新宿店"), ("003", "池袋店"))
 TABLES = ("A1", "A2", "A3", "A4", "A5", "A6", "A7", "T1", "C1")
-MENU = (("生ビール", 600, 10), ("枝豆", 380, 10), ("刺身盛り合わせ", 1480, 10), ("お持ち帰り弁当", 900, 8))
+MENU = (
+    ("生ビール", "飲み物", 600, 10), ("枝豆", "料理", 380, 10), ("刺身盛り合わせ", "料理", 1480, 10),
+    ("お持ち帰り弁当", "お持ち帰り", 900, 8),
+)  # fmt: skip
+PAYMENTS = ("cash", "credit", "transit_ic", "paypay", "v_point", "gift_card")
 
 
 def load(settings: Settings) -> bool:
@@ -75,9 +80,13 @@ def _company(session: Session, number: int, code: str, name: str, hashed: str, n
                                     kind="normal"))  # fmt: skip
         session.add(DiningTable(company_id=number, store_id=store.id, name="待機1", capacity=4, position=90,
                                 kind="waiting"))  # fmt: skip
-        session.add(PaymentType(company_id=number, store_id=store.id, group="cash", code="cash", name="現金"))
-        for position, (item, price, tax) in enumerate(MENU):
-            session.add(MenuItem(company_id=number, store_id=store.id, name=item, price_yen=price, tax_percent=tax,
+        # 予約サイトポイント only where the manual's page (chapter 5) was done: the first store.
+        for position, pay in enumerate(PAYMENTS + ("site_points",) * (index == 1), 1):
+            group, label = CATALOG[pay]
+            session.add(PaymentType(company_id=number, store_id=store.id, group=group, code=pay, name=label,
+                                    position=position))  # fmt: skip
+        for position, (item, category, price, tax) in enumerate(MENU):
+            session.add(MenuItem(company_id=number, store_id=store.id, name=item, category=category, price_yen=price, tax_percent=tax,
                                  position=position))  # fmt: skip
         _shop(session, number, f"{code}-{index}", f"{name} {store_name}", hashed, now)
     people = (

@@ -15,6 +15,10 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.wrappers import Response as BaseResponse
 
 from portal import jobs, tasks
+from portal.checkout.menu_views import blueprint as menu
+from portal.checkout.receipt_views import blueprint as receipts
+from portal.checkout.slip_views import blueprint as slips
+from portal.checkout.views import blueprint as checkout
 from portal.database import bind_company, db, engine_options
 from portal.identity import importer as staff_csv
 from portal.identity.pin_views import blueprint as pins
@@ -31,6 +35,7 @@ from portal.link.client import LedgerClient, TokenBox
 from portal.link.delivery import Deliverer
 from portal.mapping.views import blueprint as mapping
 from portal.operations.views import blueprint as operations
+from portal.payment_types.views import blueprint as payment_types
 from portal.register.floor_views import blueprint as floor
 from portal.register.operation_views import blueprint as operate
 from portal.register.seating_views import blueprint as register
@@ -102,6 +107,9 @@ def _menu(actor: Actor) -> list[tuple[str, list[tuple[str, str]]]]:
                     *(company_wide if actor.role == "company_admin" else []),
                     ("店舗個別管理", ""),
                     ("テーブル設定", url_for("tables.index")),
+                    ("支払科目種設定", url_for("payment_types.index")),
+                    ("メニュー", url_for("menu.index")),
+                    ("レシート設定", url_for("receipts.index")),
                     ("端末管理", url_for("terminals.index")),
                     ("担当者PIN", url_for("pins.people")),
                 ],
@@ -161,6 +169,11 @@ def create_app(
         floor,
         operate,
         waiting,
+        checkout,
+        slips,
+        payment_types,
+        menu,
+        receipts,
         pins,
         launch,
         people,

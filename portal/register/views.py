@@ -8,7 +8,6 @@ from typing import Any
 from flask import Blueprint, Response, flash, g, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from portal.checkout import payments
 from portal.checkout import service as checkout
 from portal.database import db
 from portal.kernel.errors import NotFoundError, UserError
@@ -22,10 +21,8 @@ from portal.services import deliverer
 from portal.stores.models import Store
 from portal.visits import effects
 from portal.visits.domain import REFUSAL_REASONS, delivery_state
-from portal.visits.models import Visit
 from portal.visits.service import tables_of
 from portal.web.context import go, permission, render
-from portal.web.forms import Reader
 
 blueprint = Blueprint("register", __name__, url_prefix="/register")
 
@@ -80,11 +77,19 @@ def settings() -> Response:
     return render("register/settings.html", **shared())
 
 
-def _visit_page(visit_id: uuid.UUID, errors: dict[str, str] | None = None, status: int = 200) -> Response:
+def _menu(found: service.Device) -> dict[str, list[dict[str, Any]]]:
+    """The terminal's menu by category, both in the store's order (S1)."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for item in found.menu:
+        groups.setdefault(item.get("category", ""), []).append(item)
+    return groups
+
+
+def visit_page(visit_id: uuid.UUID, errors: dict[str, str] | None = None, status: int = 200) -> Response:
     found = device()
     session = db.session()
     visit = service.get_visit(session, found, visit_id)
-    slip = checkout.open_slip(session, visit.id)
+    slip, bill = checkout.open_slip(session, visit.id), checkout.load(session, found, visit)
     lines = checkout.lines_of(session, slip)
     tables = tables_of(session, visit.id)
     groups = operation_queries.floor(session, found).groups
@@ -94,7 +99,7 @@ def _visit_page(visit_id: uuid.UUID, errors: dict[str, str] | None = None, statu
         "can_change_time": early and session.get_one(Store, found.store_id).offer_time_change,
         "cancel_effect": effects.after_cancel(visit, waiting=all(t.kind == "waiting" for t in tables)),
         "visit": visit, "tables": tables, "slip": slip, "lines": lines,
-        "total": checkout.total(lines), "errors": errors or {}, "state": delivery_state(visit),
+        "total": checkout.total(lines), "bill": bill, "menu": _menu(found), "errors": errors or {}, "state": delivery_state(visit),
         "reason": REFUSAL_REASONS.get(visit.answer_code or "", ""), "new_op": new_id,
         "message": open_message(session, found, deliverer().clock.now()),
     }  # fmt: skip
@@ -104,23 +109,7 @@ def _visit_page(visit_id: uuid.UUID, errors: dict[str, str] | None = None, statu
 @blueprint.get("/visits/<uuid:visit_id>")
 @permission("register")
 def visit(visit_id: uuid.UUID) -> Response:
-    return _visit_page(visit_id)
-
-
-@blueprint.post("/visits/<uuid:visit_id>/order")
-@permission("register")
-def order(visit_id: uuid.UUID) -> BaseResponse:
-    found = device()
-    op = op_id()
-    item_id = parse_id(request.form.get("item_id"))
-    if item_id is None:
-        raise NotFoundError
-    reader = Reader(request.form)
-    quantity = reader.number("quantity", "数量", 1, 999, default=1)
-    if reader.errors:
-        return _visit_page(visit_id, reader.errors, 422)
-    checkout.order(db.session(), found, g.actor, op, visit_id, item_id, quantity, deliverer().clock.now())
-    return go(url_for("register.visit", visit_id=visit_id))
+    return visit_page(visit_id)
 
 
 @blueprint.post("/visits/<uuid:visit_id>/cancel")
@@ -131,72 +120,4 @@ def cancel(visit_id: uuid.UUID) -> BaseResponse:
     service.cancel(db.session(), found, g.actor, op_id(), visit_id, deliverer().clock.now())
     deliverer().now_for(db.session(), visit_id)
     flash("来店を取り消しました。", "success")
-    return go(url_for("register.tables"))
-
-
-def _checkout_page(visit_id: uuid.UUID, reader: Reader | None = None, status: int = 200) -> Response:
-    found = device()
-    session = db.session()
-    visit = service.get_visit(session, found, visit_id)
-    slip = checkout.open_slip(session, visit.id)
-    lines = checkout.lines_of(session, slip)
-    return render("register/checkout.html", visit=visit, slip=slip, lines=lines, total=checkout.total(lines),
-                  tables=tables_of(session, visit.id), errors=reader.errors if reader else {}, status=status,
-                  tendered=reader.raw("tendered") if reader else "",
-                  op_id=reader.raw("op_id") if reader else str(new_id()), **shared())  # fmt: skip
-
-
-@blueprint.get("/visits/<uuid:visit_id>/checkout")
-@permission("register")
-def checkout_form(visit_id: uuid.UUID) -> BaseResponse:
-    found = device()
-    if service.get_visit(db.session(), found, visit_id).status != "seated":
-        return go(url_for("register.visit", visit_id=visit_id))
-    return _checkout_page(visit_id)
-
-
-@blueprint.post("/visits/<uuid:visit_id>/checkout")
-@permission("register")
-def pay(visit_id: uuid.UUID) -> BaseResponse:
-    """会計 in cash (O11)."""
-    found = device()
-    op = op_id()
-    reader = Reader(request.form)
-    tendered = reader.number("tendered", "お預かり金額", 0, 99_999_999)
-    revision = reader.number("revision", "版", 0, 999_999_999, default=1)
-    status = 422
-    if not reader.errors:
-        try:
-            now = deliverer().clock.now()
-            payments.pay_cash(db.session(), found, g.actor, op, visit_id, revision, tendered, now)
-        except UserError as error:
-            if error.status == 404:
-                raise
-            status = error.status
-            reader.add(error)
-            if db.session().get_one(Visit, visit_id).status != "seated":
-                raise
-        else:
-            deliverer().now_for(db.session(), visit_id)
-            return go(url_for("register.paid", visit_id=visit_id))
-    return _checkout_page(visit_id, reader, status)
-
-
-@blueprint.get("/visits/<uuid:visit_id>/paid")
-@permission("register")
-def paid(visit_id: uuid.UUID) -> Response:
-    found = device()
-    visit = service.get_visit(db.session(), found, visit_id)
-    return render(
-        "register/paid.html", visit=visit, change=payments.change_of(db.session(), visit_id), **shared()
-    )
-
-
-@blueprint.post("/visits/<uuid:visit_id>/reset")
-@permission("register")
-def reset(visit_id: uuid.UUID) -> BaseResponse:
-    """テーブルリセットの解除 (O7)."""
-    found = device()
-    checkout.reset_table(db.session(), found, g.actor, op_id(), visit_id, deliverer().clock.now())
-    deliverer().now_for(db.session(), visit_id)
     return go(url_for("register.tables"))

@@ -78,3 +78,38 @@
   });
   document.addEventListener("DOMContentLoaded", () => keypads(document));
 })();
+(() => {
+  // 会計: the keypad, what is left and the change while the amount is typed; printing. All of it works without this.
+  const figure = (text) => Number((text || "").normalize("NFKC").replace(/[^0-9]/g, "")) || 0;
+  const yen = (amount) => `¥${amount.toLocaleString("ja-JP")}`;
+  const due = (field) => {
+    const total = Number(field.form.dataset.total), bar = document.querySelector("[data-due]");
+    if (!bar) return;
+    const given = figure(field.value), drafted = Number(bar.dataset.change);
+    bar.querySelector("[data-due-rest]").textContent = yen(Math.max(0, total - given));
+    bar.querySelector("[data-due-change]").textContent = yen(drafted + Math.max(0, given - total));
+  };
+  document.addEventListener("DOMContentLoaded", () => {
+    document.querySelectorAll("[data-paypad]").forEach((pad) => {
+      const field = document.getElementById(pad.dataset.paypad);
+      pad.hidden = false;
+      if (window.matchMedia("(pointer: coarse)").matches) field.setAttribute("inputmode", "none");
+      pad.addEventListener("click", (event) => {
+        const key = event.target.closest("[data-key]")?.dataset.key;
+        if (!key) return;
+        const digits = String(figure(field.value) || "");
+        field.value = key === "back" ? digits.slice(0, -1) : (digits + key).replace(/^0+/, "").slice(0, 8);
+        due(field);
+      });
+      field.addEventListener("input", () => due(field));
+    });
+    document.querySelectorAll("[data-print]").forEach((button) => {
+      button.hidden = false;
+      button.addEventListener("click", () => window.print());
+    });
+  });
+  document.addEventListener("click", (event) => {
+    const closer = event.target.closest("[data-close-dialog]");
+    if (closer) { event.preventDefault(); closer.closest("dialog").close(); }
+  });
+})();

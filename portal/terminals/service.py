@@ -134,7 +134,13 @@ def _master_body(session: Session, store: Store) -> dict[str, Any]:
         "tables": [{"id": str(t.id), "name": t.name, "capacity": t.capacity, "kind": t.kind} for t in tables],
         "payment_types": [{"code": p.code, "name": p.name, "group": p.group} for p in payments],
         "menu": [
-            {"id": str(m.id), "name": m.name, "price_yen": m.price_yen, "tax_percent": m.tax_percent}
+            {
+                "id": str(m.id),
+                "name": m.name,
+                "category": m.category,
+                "price_yen": m.price_yen,
+                "tax_percent": m.tax_percent,
+            }
             for m in menu
         ],
     }

@@ -106,3 +106,26 @@ def after_group(visit: Visit | None, *, linked: bool = True) -> str:
 def after_change(visit: Visit) -> str:
     """変更 after seating (P9)."""
     return _line(visit, "変更した内容は、お席トットくんにも反映されます。") if _linked(visit) else NOT_LINKED
+
+
+def after_joint(visits: list[Visit], *, reset: bool) -> str:
+    """合算会計 (O9): every visit of the bill leaves when it is paid."""
+    if not any(_linked(visit) for visit in visits):
+        return NOT_LINKED
+    when = "会計後、テーブルリセットの解除で" if reset else "会計が終わると"
+    return f"お席トットくんでは、{when}、合算したお客様がそれぞれの伝票番号で「退店済み」になります。それまでは変わりません。"
+
+
+def after_split(visit: Visit, *, reset: bool) -> str:
+    """分割会計 (O10): nothing of the slip until the last part is paid."""
+    if not _linked(visit):
+        return NOT_LINKED
+    left = "テーブルリセットの解除後に「退店済み」" if reset else "「退店済み」"
+    return f"お席トットくんでは、最後の会計が終わるまで「来店済み」のままです。最後の会計で伝票番号が連携され、{left}になります。"
+
+
+def after_void(visit: Visit) -> str:
+    """伝票取消 (Y7): the ledger's row stays as it is."""
+    if not _linked(visit):
+        return NOT_LINKED
+    return "お席トットくんの表示は変わりません。伝票番号と状態はそのまま残ります。"

@@ -78,7 +78,9 @@ class Touch:
             if data.get(key) and page.locator(f'input[name="{key}"]').count():
                 form = form.filter(has=page.locator(f'input[name="{key}"][value="{data[key]}"]'))
         assert form.count() == 1, (path, form.count())
-        for name in ("party_size", "time", "stay", "tendered"):
+        if path.endswith("/checkout") and data.get("tendered"):
+            form.locator('input[name="amount"]').fill(data["tendered"])
+        for name in ("party_size", "time", "stay"):
             box = form.locator(f'input[name="{name}"]')
             if data.get(name) and box.count():
                 box.fill(data[name])
@@ -97,6 +99,8 @@ class Touch:
             if form.locator("button[value=tables]").count()
             else form.locator("button")
         )
+        if path.endswith("/checkout"):
+            button = page.locator("button.btn-pay")
         if re.search(r"/(move|merge|group|change|order)$", path):
             look(page, f"op-page-{path.rsplit('/', 1)[-1]}-{page.viewport_size['width']}")  # type: ignore[index]
         box_size = button.bounding_box()

@@ -216,7 +216,7 @@ def test_L4_T1_T3_S2_P1_P3_P4_O11_from_link_to_checkout(address: str, chromium: 
     tile.click()
     tablet.get_by_role("button", name="生ビール").click()
     look(tablet, "register-order")
-    tablet.get_by_role("link", name="会計").click()
+    tablet.get_by_role("button", name="会計").click()
     tablet.get_by_label("お預かり金額").fill("1000")
     look(tablet, "register-checkout")
     tablet.get_by_role("button", name="会計する").click()
