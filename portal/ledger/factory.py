@@ -21,6 +21,8 @@ from portal.ledger.push.service import is_gate
 from portal.ledger.push.views import blueprint as push
 from portal.ledger.reservations.views import blueprint as reservations
 from portal.ledger.seats.views import blueprint as seats
+from portal.ledger.sites.api import blueprint as site_api
+from portal.ledger.sites.views import blueprint as sites
 from portal.settings import Settings
 from portal.web.clock import AppClock
 from portal.web.context import init_web
@@ -44,7 +46,7 @@ def create_ledger_app(settings: Settings, *, clock: Clock | None = None) -> Flas
     ledger_db.init_app(app)
     init_web(app)
     app.jinja_env.globals["live"] = attributes
-    for blueprint in (accounts, seats, links, reservations, push, api, document):
+    for blueprint in (accounts, seats, links, sites, site_api, reservations, push, api, document):
         app.register_blueprint(blueprint)
 
     @app.before_request

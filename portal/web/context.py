@@ -196,6 +196,15 @@ def _database_error(error: Exception) -> Response:
     return problem_page(503, *TEXTS[503])
 
 
+def failure_status(error: Exception) -> int:
+    """For an API: log what failed as a page would, and give the status to answer with."""
+    if isinstance(error, HTTPException):
+        return error.code or 500
+    if isinstance(error, OperationalError | InternalError | PoolTimeout):
+        return _database_error(error).status_code
+    return _unexpected(error).status_code
+
+
 def _unexpected(error: Exception) -> Response:
     # Only type and place: the text of an error may hold a guest's name.
     frame = error.__traceback__

@@ -43,7 +43,7 @@ from portal.link.contract import (
     VisitBatchAnswer,
 )
 from portal.web.clock import AppClock
-from portal.web.context import csrf, permission
+from portal.web.context import csrf, failure_status, permission
 
 blueprint = Blueprint("ledger_api", __name__, url_prefix="/api/v1")
 csrf.exempt(blueprint)
@@ -82,6 +82,13 @@ def _api_error(error: ApiError) -> Response:
 @blueprint.errorhandler(405)
 def _no_route(_: Exception) -> Response:
     return answer(Problem(code="NOT_FOUND"), 404)
+
+
+@blueprint.errorhandler(Exception)
+def _failed(error: Exception) -> Response:
+    status = failure_status(error)
+    code: Code = "INTERNAL" if status >= 500 else "INVALID_REQUEST"
+    return answer(Problem(code=code), status)
 
 
 @blueprint.before_request
@@ -248,7 +255,7 @@ def block(block_id: uuid.UUID) -> Response:
 
 @blueprint.get("/reservations")
 @permission("token")
-@documented(ReservationWindow, 422, also=(304,), query=Window)
+@documented(ReservationWindow, 422, also={304: None}, query=Window)
 def reservations() -> Response:
     """The reservations that touch [from, to); 304 where the caller has this version."""
     link_id = _link_id()
