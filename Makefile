@@ -2,7 +2,7 @@
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 BIN = .venv/bin
 
-.PHONY: run test lint types unit install format lock browser sim mutants crash bench bench-mapping
+.PHONY: run test lint types unit install format lock browser sim mutants crash bench bench-mapping schema bench-push
 
 run: .venv/run.stamp
 	@exec $(BIN)/portal up
@@ -60,3 +60,9 @@ bench: .venv/dev.stamp
 
 bench-mapping: .venv/dev.stamp
 	$(BIN)/python -m tests.load.bench_mapping
+
+schema: .venv/dev.stamp
+	EXAMPLES=$${EXAMPLES:-300} $(BIN)/python -m pytest -q tests/contract/test_openapi.py
+
+bench-push: .venv/dev.stamp
+	$(BIN)/python -m tests.load.push

@@ -48,12 +48,25 @@ RefusalCode = Literal[
 ]
 
 
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+# What JSON's readers everywhere hold exactly, and a database's bigint as well.
+LARGEST = 9_007_199_254_740_991
+# No control characters: names reach screens and printers.
+LINE = r"^[^\x00-\x1f\x7f]*$"
+
+
 def _to_utc(value: datetime) -> datetime:
+    """UTC, from 2000 to 2200: what is outside is a mistake, and would overflow somewhere behind."""
+    if not EARLIEST <= value < LATEST:
+        raise ValueError("from 2000 to 2200")
     return value.astimezone(UTC)
 
 
 Moment = Annotated[AwareDatetime, AfterValidator(_to_utc)]
-Name = Annotated[str, Field(min_length=1, max_length=100)]
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=LINE)]
+Shortcode = Annotated[str, Field(min_length=1, max_length=32, pattern=LINE)]
+Rising = Annotated[int, Field(ge=1, le=LARGEST)]
+Reached = Annotated[int, Field(ge=0, le=LARGEST)]
 
 
 class Wire(BaseModel):
@@ -76,9 +89,9 @@ class LinkRequest(Wire):
     """
 
     link_id: uuid.UUID
-    client_id: Annotated[str, Field(min_length=1, max_length=100)]
-    company_code: Annotated[str, Field(min_length=1, max_length=32)]
-    store_code: Annotated[str, Field(min_length=1, max_length=32)]
+    client_id: Name
+    company_code: Shortcode
+    store_code: Shortcode
     store_name: Name
 
 
@@ -96,13 +109,13 @@ class TableItem(Wire):
     id: uuid.UUID
     name: Name
     capacity: Annotated[int, Field(ge=1, le=999)]
-    position: int = 0
+    position: Annotated[int, Field(ge=-LARGEST, le=LARGEST)] = 0
 
 
 class TableList(Wire):
     """The whole list of tables. ``version`` rises with every push; an older one changes nothing."""
 
-    version: Annotated[int, Field(ge=1)]
+    version: Rising
     tables: Annotated[list[TableItem], Field(max_length=MAX_TABLES)]
 
 
@@ -126,7 +139,7 @@ class VisitState(Wire):
     """
 
     visit_id: uuid.UUID
-    revision: Annotated[int, Field(ge=1)]
+    revision: Rising
     kind: Literal["reservation", "walk_in"]
     reservation_id: uuid.UUID | None = None
     status: Literal["seated", "left", "withdrawn"]
@@ -135,12 +148,12 @@ class VisitState(Wire):
     start_at: Moment
     stay_minutes: Annotated[int, Field(ge=1, le=2880)]
     ended_at: Moment | None = None
-    slip_number: Annotated[str, Field(max_length=32)] | None = None
+    slip_number: Annotated[str, Field(max_length=32, pattern=LINE)] | None = None
     points_used: Annotated[int, Field(ge=0, le=99_999_999)] = 0
-    tables_revision: Annotated[int, Field(ge=0)]
-    party_revision: Annotated[int, Field(ge=0)]
-    times_revision: Annotated[int, Field(ge=0)]
-    stay_revision: Annotated[int, Field(ge=0)] | None = None
+    tables_revision: Reached
+    party_revision: Reached
+    times_revision: Reached
+    stay_revision: Reached | None = None
     merged_into: uuid.UUID | None = None
 
 
@@ -248,7 +261,7 @@ class Mapping(Wire):
 class TicketRequest(Wire):
     """A one-time ticket that opens the ledger's screens for a person of a linked store (L1)."""
 
-    person: Annotated[str, Field(min_length=1, max_length=100)]
+    person: Name
 
 
 class TicketAnswer(Wire):
@@ -265,7 +278,7 @@ class ReservationChange(Wire):
     """
 
     request_id: uuid.UUID
-    revision: int
+    revision: Annotated[int, Field(ge=-LARGEST, le=LARGEST)]
     start_at: Moment | None = None
     stay_minutes: Annotated[int, Field(ge=15, le=1440)] | None = None
     party_size: Annotated[int, Field(ge=1, le=999)] | None = None
@@ -298,9 +311,9 @@ class MappingState(Mapping):
 
 
 class LinkCheckItem(Wire):
-    client_id: Annotated[str, Field(min_length=1, max_length=100)]
-    company_code: Annotated[str, Field(min_length=1, max_length=32)]
-    store_code: Annotated[str, Field(min_length=1, max_length=32)]
+    client_id: Name
+    company_code: Shortcode
+    store_code: Shortcode
 
 
 class LinkCheck(Wire):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import schemathesis
+import schemathesis.specs.openapi.checks
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import CHECKS
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
+
+from portal.link.contract import LARGEST, LINE, Moment
 
 SITE_API_VERSION = "1.0"
 MAX_BYTES = 16 * 1024
@@ -24,16 +25,10 @@ Code = Literal[
     "INTERNAL",
 ]
 # No control characters: they reach screens and printers. Line breaks are fine in notes.
-LINE = r"^[^\x00-\x1f\x7f]*$"
 LINES = r"^[^\x00-\x09\x0b-\x1f\x7f]*$"
 
 
-def _to_utc(value: datetime) -> datetime:
-    return value.astimezone(UTC)
-
-
-Moment = Annotated[AwareDatetime, AfterValidator(_to_utc)]
-Sequence = Annotated[int, Field(ge=1, le=9_007_199_254_740_991)]
+Sequence = Annotated[int, Field(ge=1, le=LARGEST)]
 
 
 class SiteWire(BaseModel):
