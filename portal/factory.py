@@ -34,12 +34,13 @@ from portal.ledger.factory import create_ledger_app
 from portal.link.client import LedgerClient, TokenBox
 from portal.link.delivery import Deliverer
 from portal.mapping.views import blueprint as mapping
-from portal.operations.views import blueprint as operations
+from portal.operations.delivery_views import blueprint as operations
 from portal.payment_types.views import blueprint as payment_types
 from portal.register.floor_views import blueprint as floor
 from portal.register.operation_views import blueprint as operate
 from portal.register.seating_views import blueprint as register
 from portal.register.waiting_views import blueprint as waiting
+from portal.rollout.views import blueprint as rollout
 from portal.settings import Settings
 from portal.stores import importer as store_csv
 from portal.stores.views import blueprint as stores
@@ -163,6 +164,7 @@ def create_app(
         identity,
         operations,
         mapping,
+        rollout,
         tables,
         terminals,
         register,

@@ -11,6 +11,7 @@ from portal.mapping import models as mapping
 from portal.operations import models as operations
 from portal.payment_types import models as payment_types
 from portal.printing import models as printing
+from portal.rollout import models as rollout
 from portal.stores import models as stores
 from portal.stores import template_models as store_templates
 from portal.tables import floor_models as floor
@@ -32,6 +33,7 @@ __all__ = [
     "operations",
     "payment_types",
     "printing",
+    "rollout",
     "store_templates",
     "stores",
     "tables",

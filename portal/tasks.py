@@ -2,5 +2,6 @@
 
 from portal import upkeep
 from portal.link import tasks as link
+from portal.rollout import run as rollout
 
-__all__ = ["link", "upkeep"]
+__all__ = ["link", "rollout", "upkeep"]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Sequence
 
 from sqlalchemy import func, or_, select
 from sqlalchemy.exc import IntegrityError
@@ -19,8 +18,6 @@ from portal.link.contract import LinkAnswer, LinkRequest
 from portal.link.delivery import Deliverer, open_lane
 from portal.operations.models import OTOSEKI, PROVIDER_LABELS, ReservationLink
 from portal.stores.models import Store
-from portal.tables.models import DiningTable, TableSync
-from portal.terminals.models import Terminal
 from portal.visits.models import Visit
 
 REFUSALS = {
@@ -56,12 +53,7 @@ def start_link(
         link = current_link(s, store_id)
         if link is not None and link.cut_at is not None:
             # The ledger ended it (G4): a fresh Client id begins a new link, and what was owed to the old stays there.
-            link.state, link.ended_at, link.access_token_encrypted = "ended", now, None
-            record(
-                s, company_id=link.company_id, store_id=store_id, at=now, action="link_ended", target="予約連携",
-                actor_id=actor.id, actor_label=actor.name, before={"state": "お席トットくん側で連携終了"},
-                after={"state": "未連携", "owed": owed(s, link.id)},
-            )  # fmt: skip
+            close(s, deliverer, link, actor.id, actor.name)
             s.flush()
             link = None
         if link is not None and link.state == "active":
@@ -108,14 +100,20 @@ def start_link(
             "お席トットくんから応答がなく、連携を開始できたか確認できませんでした。",
             "ネットワークの接続状態を確認後、同じClient idでもう一度「連携開始」を押してください。二重に連携されることはありません。",
         ) from None
-    run_write(session, lambda s: _activate(s, deliverer, actor, request, answer))
+
+    def keep(s: Session) -> None:
+        link = s.get_one(ReservationLink, request.link_id, with_for_update=True)
+        activate(s, deliverer, link, answer, actor.id, actor.name)
+
+    run_write(session, keep)
 
 
-def _activate(
-    session: Session, deliverer: Deliverer, actor: Actor, request: LinkRequest, answer: LinkAnswer
-) -> None:
+def activate(
+    session: Session, deliverer: Deliverer, link: ReservationLink, answer: LinkAnswer, actor_id: uuid.UUID | None,
+    actor_label: str,
+) -> None:  # fmt: skip
+    """The ledger said yes: token and store id are kept, the lane opens (L4, L8)."""
     now = deliverer.clock.now()
-    link = session.get_one(ReservationLink, request.link_id, with_for_update=True)
     first = link.state == "pending"
     link.state, link.linked_at = "active", now
     link.external_store_id, link.external_store_name = answer.ledger_store_id, answer.ledger_store_name
@@ -124,27 +122,110 @@ def _activate(
         open_lane(session, link, answer.epoch, answer.version, now)
     record(
         session, company_id=link.company_id, store_id=link.store_id, at=now, action="link_started",
-        target="予約連携", actor_id=actor.id, actor_label=actor.name, before={"state": "未連携"},
+        target="予約連携", actor_id=actor_id, actor_label=actor_label, before={"state": "未連携"},
         after={"state": "お席トットくん連携中", "store_id": answer.ledger_store_id},
     )  # fmt: skip
 
 
+OWED = or_(Visit.answered_revision < Visit.revision, Visit.answer_outcome == "refused")
+
+
+def owed_by_store(session: Session, store_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:
+    """What each store's present link still owes; stores that owe nothing are not in it."""
+    statement = (
+        select(Visit.store_id, func.count())
+        .join(ReservationLink, ReservationLink.id == Visit.link_id)
+        .where(
+            Visit.store_id.in_(store_ids),
+            ReservationLink.ended_at.is_(None),
+            Visit.dropped_at.is_(None),
+            OWED,
+        )
+        .group_by(Visit.store_id)
+    )
+    found: dict[uuid.UUID, int] = dict(session.execute(statement).all())
+    return found
+
+
+def record_provider(
+    session: Session, deliverer: Deliverer, actor: Actor, store_id: uuid.UUID, provider: str, external_id: str
+) -> None:
+    """Record one of the other three providers (L5): state and external id only. ConflictError where one is there."""
+    now = deliverer.clock.now()
+    label = PROVIDER_LABELS[provider]
+
+    def work(s: Session) -> None:
+        store = s.get_one(Store, store_id)
+        current = current_link(s, store_id)
+        if current is not None:
+            raise ConflictError(
+                f"この店舗はすでに「{PROVIDER_LABELS[current.provider]}連携中」です。",
+                "お席トットくん、USEN SMART RESERVE、ebica・Retty、TableCheckのどれか1つしか連携できません。先に連携解除を行ってください。",
+            )
+        s.add(
+            ReservationLink(
+                company_id=store.company_id, store_id=store.id, provider=provider, state="active",
+                external_store_id=external_id, created_at=now, created_by=actor.id, linked_at=now,
+            )
+        )  # fmt: skip
+        record(
+            s, company_id=store.company_id, store_id=store_id, at=now, action="link_started", target="予約連携",
+            actor_id=actor.id, actor_label=actor.name, before={"state": "未連携"},
+            after={"state": f"{label}連携中", "store_id": external_id},
+        )  # fmt: skip
+        s.flush()
+
+    try:
+        run_write(session, work)
+    except IntegrityError as error:
+        if constraint_name(error) != "uq_reservation_link_one_per_store":
+            raise
+        raise ConflictError(
+            "ほかの担当者が、同時にこの店舗の連携を開始しました。",
+            "画面を再読み込みして、連携状態をご確認ください。",
+        ) from None
+
+
+def close(
+    session: Session,
+    deliverer: Deliverer,
+    link: ReservationLink,
+    actor_id: uuid.UUID | None,
+    actor_label: str,
+) -> str | None:
+    """End a link on our side (L7): the history stays. The token to tell the ledger with, if there is one."""
+    now = deliverer.clock.now()
+    left = owed(session, link.id)
+    label = PROVIDER_LABELS[link.provider] + ("連携中" if link.cut_at is None else "側で連携終了")
+    link.state, link.ended_at = "ended", now
+    record(
+        session, company_id=link.company_id, store_id=link.store_id, at=now, action="link_ended", target="予約連携",
+        actor_id=actor_id, actor_label=actor_label, before={"state": label},
+        after={"state": "未連携", "owed": left},
+    )  # fmt: skip
+    sealed, link.access_token_encrypted = link.access_token_encrypted, None
+    return deliverer.tokens.open(sealed) if sealed else None
+
+
 def owed(session: Session, link_id: uuid.UUID) -> int:
     """Visits of a link that the ledger does not know of as they are: they stay so after 連携解除 (L7)."""
-    statement = select(func.count()).where(
-        Visit.link_id == link_id, Visit.dropped_at.is_(None),
-        or_(Visit.answered_revision < Visit.revision, Visit.answer_outcome == "refused"),
-    )  # fmt: skip
+    statement = select(func.count()).where(Visit.link_id == link_id, Visit.dropped_at.is_(None), OWED)
     return session.scalar(statement) or 0
 
 
-def end_link(session: Session, deliverer: Deliverer, actor: Actor, store_id: uuid.UUID) -> bool:
+def end_link(
+    session: Session,
+    deliverer: Deliverer,
+    actor: Actor,
+    store_id: uuid.UUID,
+    *,
+    link_id: uuid.UUID | None = None,
+) -> bool:
     """連携解除 (L7): history stays, old debts go to nobody, the store may link again with a fresh Client id.
 
     False where the ledger could not be told; a fresh Client id of the same store replaces the link there too.
-    Raises ConflictError where the store is not linked any more.
+    Raises ConflictError where the store is not linked any more, or not by ``link_id`` where one is given.
     """
-    now = deliverer.clock.now()
 
     def end(s: Session) -> str | None:
         link = s.scalar(
@@ -152,18 +233,11 @@ def end_link(session: Session, deliverer: Deliverer, actor: Actor, store_id: uui
             .where(ReservationLink.store_id == store_id, ReservationLink.ended_at.is_(None))
             .with_for_update()
         )
-        if link is None:
+        if link is None or (link_id is not None and link.id != link_id):
             raise ConflictError(
                 "この店舗はすでに未連携です。", "画面を再読み込みして、連携状態をご確認ください。"
             )
-        link.state, link.ended_at = "ended", now
-        record(
-            s, company_id=link.company_id, store_id=store_id, at=now, action="link_ended", target="予約連携",
-            actor_id=actor.id, actor_label=actor.name, before={"state": "お席トットくん連携中"},
-            after={"state": "未連携", "owed": owed(s, link.id)},
-        )  # fmt: skip
-        sealed, link.access_token_encrypted = link.access_token_encrypted, None
-        return deliverer.tokens.open(sealed) if sealed else None
+        return close(s, deliverer, link, actor.id, actor.name)
 
     token = run_write(session, end)
     if token is None:
@@ -176,45 +250,3 @@ def end_link(session: Session, deliverer: Deliverer, actor: Actor, store_id: uui
         # The ledger had ended it before.
         return problem.code == "UNAUTHORIZED"
     return True
-
-
-@dataclass(frozen=True)
-class Step:
-    """A step of the set-up (L10)."""
-
-    label: str
-    done: bool
-    hint: str
-    endpoint: str
-
-
-def checklist(session: Session, store_id: uuid.UUID, mapped: int | None) -> list[Step]:
-    """The five steps; complete only when all are done. ``mapped``: seats the ledger has mapped, if it answered."""
-    link = current_link(session, store_id)
-    linked = link is not None and link.state == "active" and link.cut_at is None
-    synced: datetime | None = None
-    if link is not None:
-        synced = session.scalar(
-            select(func.max(TableSync.at)).where(TableSync.link_id == link.id, TableSync.outcome == "ok")
-        )
-    normal = session.scalar(
-        select(func.count()).where(
-            DiningTable.store_id == store_id, DiningTable.kind == "normal", DiningTable.deleted_at.is_(None)
-        )
-    )
-    changed = link.linked_at if link else None
-    master = session.scalar(select(func.max(Terminal.master_synced_at)).where(Terminal.store_id == store_id))
-    return [
-        Step("Client idの発行", link is not None, "お席トットくん側で発行します。", "operations.detail"),
-        Step("連携開始", linked, "Client idを入力して「連携開始」を押します。", "operations.detail"),
-        Step("テーブル連携", synced is not None, "テーブル設定で「お席トットくん同期」を押します。", "tables.index"),
-        Step(
-            "座席マッピング", bool(linked and normal and mapped is not None and mapped >= normal),
-            f"お席トットくんの座席管理で「USENレジ座席同期」を押します。({mapped if mapped is not None else '－'} / {normal} 席)",
-            "operations.open_ledger",
-        ),
-        Step(
-            "マスタ同期", bool(linked and master and changed and master >= changed),
-            "レジの 設定 → マスタ同期 を行います。", "terminals.index",
-        ),
-    ]  # fmt: skip

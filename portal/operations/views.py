@@ -1,42 +1,42 @@
-"""運用管理設定: 予約連携; 送信状況; 監査."""
+"""運用管理設定: 予約連携; 監査."""
 
 from __future__ import annotations
 
+import contextlib
 import uuid
+from collections.abc import Callable
 
 from flask import Blueprint, Response, current_app, flash, g, redirect, request, url_for
-from sqlalchemy import or_, select
+from sqlalchemy import select
 from werkzeug.wrappers import Response as BaseResponse
 
 from portal.audit.models import AuditEntry
-from portal.database import db, run_write
+from portal.database import db
 from portal.identity.service import store_in_scope, visible_stores
-from portal.kernel.errors import NotFoundError, UserError
+from portal.kernel.errors import UserError
+from portal.kernel.fmt import jdatetime
 from portal.kernel.ids import parse_id
 from portal.link.client import LedgerProblemError, LedgerUnavailableError
-from portal.link.models import DeliveryLane
 from portal.link.standing import check
-from portal.operations import service
-from portal.operations.models import PROVIDER_LABELS, ReservationLink
+from portal.mapping.service import check_store
+from portal.operations import queries, service
+from portal.operations.forms import ClientIdForm, LinkSearch, ProviderForm
+from portal.operations.models import OTOSEKI
 from portal.services import deliverer
 from portal.stores.models import Store
-from portal.visits.domain import REFUSAL_REASONS, delivery_state
-from portal.visits.models import Visit
 from portal.web.context import go, permission, render
-from portal.web.forms import Reader
+from portal.web.downloads import csv_file
 
 blueprint = Blueprint("operations", __name__, url_prefix="/operations")
 PER_PAGE = 50
-
-
-def state_label(link: ReservationLink | None) -> str:
-    """連携状態 (L3)."""
-    if link is None:
-        return "未連携"
-    label = PROVIDER_LABELS[link.provider]
-    if link.cut_at is not None:
-        return f"{label}側で連携終了"
-    return f"{label}連携中" if link.state == "active" else f"{label}確認中"
+KEPT: dict[str, Callable[[queries.Ready], bool]] = {
+    "": lambda _: True,
+    "linked": lambda row: row.linked,
+    "preparing": lambda row: row.linked and not row.complete,
+    "unlinked": lambda row: row.link is None,
+    "other": lambda row: not row.ours,
+    "cut": lambda row: row.link is not None and row.link.cut_at is not None,
+}
 
 
 @blueprint.get("/")
@@ -45,55 +45,92 @@ def settings() -> Response:
     return render("operations/settings.html")
 
 
+def _search() -> tuple[LinkSearch, list[queries.Ready]]:
+    """The stores that the search names, with their readiness (L2)."""
+    session = db.session()
+    form = LinkSearch(request.args)
+    every = visible_stores(session, g.actor)
+    form.store.choices = {"": "すべて", **{str(store.id): f"{store.code} {store.name}" for store in every}}
+    form.validate()
+    found = queries.find_stores(session, None, form.name.data or "", parse_id(form.store.data))
+    wanted = form.state.data
+    ready = queries.readiness(session, found)
+    return form, [row for row in ready if KEPT[wanted if wanted in KEPT else ""](row)]
+
+
 @blueprint.get("/links")
 @permission("company")
 def links() -> Response:
     """The stores with their state (L2, L3); without a name every store in scope."""
-    session = db.session()
-    name, chosen = request.args.get("name", "").strip(), parse_id(request.args.get("store"))
-    wanted_state = request.args.get("state", "")
-    statement = select(Store, ReservationLink).outerjoin(
-        ReservationLink, (ReservationLink.store_id == Store.id) & ReservationLink.ended_at.is_(None)
-    )
-    if name:
-        escaped = name.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
-        statement = statement.where(or_(Store.name.ilike(f"%{escaped}%"), Store.code == name))
-    if chosen:
-        statement = statement.where(Store.id == chosen)
-    if wanted_state == "linked":
-        statement = statement.where(ReservationLink.state == "active")
-    elif wanted_state == "unlinked":
-        statement = statement.where(ReservationLink.id.is_(None))
-    rows = session.execute(statement.order_by(Store.code)).all()
+    form, rows = _search()
+    every = queries.readiness(db.session(), queries.find_stores(db.session(), None))
     total = len(rows)
     pages = max(1, -(-total // PER_PAGE))
     page = min(pages, max(1, request.args.get("page", 1, type=int)))
+    sums = {
+        "stores": len(every), "linked": sum(row.linked for row in every),
+        "unmapped": sum(row.unmapped for row in every if row.linked),
+        "preparing": sum(row.linked and not row.complete for row in every), "others": sum(not row.ours for row in every),
+    }  # fmt: skip
+    search = {"store": form.store.data or "", "name": form.name.data or "", "state": form.state.data or ""}
     return render("operations/links.html", "results", rows=rows[(page - 1) * PER_PAGE : page * PER_PAGE], total=total,
-                  page=page, pages=pages, per=PER_PAGE, stores=visible_stores(session, g.actor), name=name,
-                  chosen=chosen, wanted_state=wanted_state, state_label=state_label,
-                  linked=sum(1 for _, link in rows if link is not None and link.state == "active"))  # fmt: skip
+                  page=page, pages=pages, per=PER_PAGE, form=form, sums=sums, search=search,
+                  state_label=queries.state_label)  # fmt: skip
 
 
-def _detail(store: Store, errors: dict[str, str], client_id: str, status: int = 200) -> Response:
+@blueprint.get("/links.csv")
+@permission("company")
+def links_csv() -> Response:
+    """The same list as CSV."""
+    _, rows = _search()
+    head = (
+        "店舗コード",
+        "店舗名",
+        "WEB予約サービス",
+        "店舗ID",
+        "準備",
+        "テーブル数",
+        "未マッピング",
+        "連携開始",
+    )
+    return csv_file("予約連携", [head, *(
+        (
+            row.store.code, row.store.name, queries.state_label(row.link),
+            (row.link.external_store_id or "") if row.link else "", f"{row.done}/5" if row.ours else "",
+            row.tables, row.unmapped if row.linked else "", jdatetime(row.link.linked_at) if row.link else "",
+        )
+        for row in rows
+    )])  # fmt: skip
+
+
+def _detail(
+    store: Store,
+    form: ClientIdForm | None = None,
+    status: int = 200,
+    provider_form: ProviderForm | None = None,
+) -> Response:
     session = db.session()
     link = service.current_link(session, store.id)
-    mapped = None
-    if link is not None:
+    if link is not None and link.provider == OTOSEKI:
         link_id = link.id
         session.rollback()
-        mapped = check(session, deliverer(), link_id, seconds=2)
+        standing = check(session, deliverer(), link_id, seconds=2)
+        if standing is not None:
+            with contextlib.suppress(UserError):
+                check_store(session, deliverer(), store.id)
+        session.rollback()
     store = store_in_scope(session, g.actor, store.id)
-    link = service.current_link(session, store.id)
-    steps = service.checklist(session, store.id, mapped)
-    return render("operations/detail.html", store=store, link=link,
-                  owed=service.owed(session, link.id) if link else 0, errors=errors, client_id=client_id, steps=steps,
-                  state_label=state_label, status=status)  # fmt: skip
+    ready = queries.readiness(session, [store])[0]
+    return render("operations/detail.html", store=store, ready=ready, status=status,
+                  owed=service.owed(session, ready.link.id) if ready.link else 0, state_label=queries.state_label,
+                  form=form or ClientIdForm(formdata=None),
+                  provider_form=provider_form or ProviderForm(formdata=None))  # fmt: skip
 
 
 @blueprint.get("/links/<uuid:store_id>")
 @permission("company")
 def detail(store_id: uuid.UUID) -> Response:
-    return _detail(store_in_scope(db.session(), g.actor, store_id), {}, "")
+    return _detail(store_in_scope(db.session(), g.actor, store_id))
 
 
 @blueprint.post("/links/<uuid:store_id>")
@@ -101,18 +138,37 @@ def detail(store_id: uuid.UUID) -> Response:
 def start(store_id: uuid.UUID) -> BaseResponse:
     """連携開始 (L4)."""
     store = store_in_scope(db.session(), g.actor, store_id)
-    reader = Reader(request.form)
-    client_id = reader.code("client_id", "Client id")
+    form = ClientIdForm()
     status = 422
-    if not reader.errors:
+    if form.validate():
         try:
-            service.start_link(db.session(), deliverer(), g.actor, store_id, client_id)
+            service.start_link(db.session(), deliverer(), g.actor, store_id, form.client_id.data)
             flash("お席トットくんとの連携を開始しました。続けてテーブル連携に進んでください。", "success")
             return go(url_for("operations.detail", store_id=store_id))
         except UserError as error:
             status = error.status
-            reader.add(error)
-    return _detail(store, reader.errors, reader.raw("client_id"), status)
+            form.add(error)
+    return _detail(store, form, status)
+
+
+@blueprint.post("/links/<uuid:store_id>/provider")
+@permission("company")
+def record_provider(store_id: uuid.UUID) -> BaseResponse:
+    """Record one of the other three providers (L5)."""
+    store = store_in_scope(db.session(), g.actor, store_id)
+    form = ProviderForm()
+    status = 422
+    if form.validate():
+        try:
+            service.record_provider(
+                db.session(), deliverer(), g.actor, store_id, form.provider.data, form.external_id.data
+            )
+            flash("予約サービスを登録しました。", "success")
+            return go(url_for("operations.detail", store_id=store_id))
+        except UserError as error:
+            status = error.status
+            form.add(error)
+    return _detail(store, None, status, form)
 
 
 @blueprint.post("/links/<uuid:store_id>/end")
@@ -122,7 +178,7 @@ def end(store_id: uuid.UUID) -> BaseResponse:
     store_in_scope(db.session(), g.actor, store_id)
     db.session().rollback()
     if service.end_link(db.session(), deliverer(), g.actor, store_id):
-        flash("お席トットくんとの連携を解除しました。", "success")
+        flash("連携を解除しました。", "success")
     else:
         flash(
             "連携を解除しました。お席トットくんに接続できなかったため、お席トットくんの「Client id 発行」でも無効にしてください。",
@@ -140,7 +196,8 @@ def open_ledger(store_id: uuid.UUID) -> BaseResponse:
     link = service.current_link(session, store.id)
     if link is None or link.access_token_encrypted is None:
         raise UserError(
-            "この店舗は未連携のため、お席トットくんを開けません。", "先に連携設定を行ってください。"
+            "この店舗はお席トットくんと未連携のため、お席トットくんを開けません。",
+            "先に連携設定を行ってください。",
         )
     parts = deliverer()
     token = parts.tokens.open(link.access_token_encrypted)
@@ -153,59 +210,6 @@ def open_ledger(store_id: uuid.UUID) -> BaseResponse:
             "ネットワークの接続状態を確認後、もう一度お試しください。",
         ) from None
     return redirect(current_app.config["LEDGER_PUBLIC_URL"] + ticket.path, 303)
-
-
-@blueprint.get("/deliveries")
-@permission("manage")
-def deliveries() -> Response:
-    """What is owed to the ledger, why, since when (D2)."""
-    session = db.session()
-    stores = {store.id: store for store in visible_stores(session, g.actor)}
-    lanes = {
-        lane.store_id: lane
-        for lane in session.scalars(select(DeliveryLane).where(DeliveryLane.store_id.in_(stores)))
-    }
-    visits = session.scalars(
-        select(Visit)
-        .where(
-            Visit.store_id.in_(stores), Visit.link_id.is_not(None), Visit.dropped_at.is_(None),
-            or_(Visit.answered_revision < Visit.revision, Visit.answer_outcome == "refused"),
-        )
-        .order_by(Visit.changed_at)
-        .limit(200)
-    ).all()  # fmt: skip
-    return render("operations/deliveries.html", stores=stores, lanes=lanes, visits=visits, reasons=REFUSAL_REASONS,
-                  delivery_state=delivery_state)  # fmt: skip
-
-
-@blueprint.post("/deliveries/<uuid:visit_id>/resend")
-@permission("manage")
-def resend(visit_id: uuid.UUID) -> BaseResponse:
-    """再送 (D2)."""
-    session = db.session()
-    visit = session.get(Visit, visit_id)
-    if visit is None or not g.actor.sees(visit.store_id) or visit.link_id is None:
-        raise NotFoundError
-    link_id = visit.link_id
-
-    def reopen(_: object) -> None:
-        again = session.get_one(Visit, visit_id, with_for_update=True)
-        if again.answer_outcome == "refused" and again.answered_revision == again.revision:
-            again.answered_revision = again.revision - 1
-
-    run_write(session, reopen)
-    outcome = deliverer().deliver_once(session, link_id, seconds=2.5)
-    found = session.get_one(Visit, visit_id)
-    if outcome == "failed":
-        flash("お席トットくんに接続できませんでした。送信は自動で続きます。", "warning")
-    elif delivery_state(found) == "refused":
-        flash(
-            f"お席トットくんに断られました。理由：{REFUSAL_REASONS.get(found.answer_code or '', '不明')}",
-            "warning",
-        )
-    else:
-        flash("再送しました。", "success")
-    return go(url_for("operations.deliveries"))
 
 
 @blueprint.get("/audit")

@@ -18,7 +18,7 @@ from portal.checkout.models import MenuItem
 from portal.identity.service import Actor
 from portal.kernel.errors import NotFoundError, UserError
 from portal.kernel.ids import hash_token, new_code, new_id, new_token
-from portal.operations.models import ReservationLink
+from portal.operations.models import OTOSEKI, ReservationLink
 from portal.payment_types.models import PaymentType
 from portal.stores.models import Store
 from portal.tables.models import DiningTable
@@ -112,8 +112,12 @@ def get_terminal(session: Session, actor: Actor, terminal_id: uuid.UUID) -> Term
 
 def _master_body(session: Session, store: Store) -> dict[str, Any]:
     link = session.scalar(
-        select(ReservationLink).where(ReservationLink.store_id == store.id, ReservationLink.state == "active")
-    )
+        select(ReservationLink).where(
+            ReservationLink.store_id == store.id, ReservationLink.state == "active",
+            # Of the other providers only state and external id are known (L5): nothing is sent to them.
+            ReservationLink.provider == OTOSEKI,
+        )
+    )  # fmt: skip
     tables = session.scalars(
         select(DiningTable)
         .where(DiningTable.store_id == store.id, DiningTable.deleted_at.is_(None))

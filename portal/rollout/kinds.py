@@ -1,0 +1,336 @@
+"""What one row of a run does, in three parts: begin (in a transaction), call (without one), settle (in another)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from portal.audit.models import record
+from portal.link.client import LedgerProblemError, LedgerUnavailableError
+from portal.link.contract import LinkAnswer, LinkRequest, MappingState, TableItem, TableList
+from portal.link.delivery import Deliverer
+from portal.link.owed import Link
+from portal.mapping import service as mapping
+from portal.mapping.domain import OurTable, compare
+from portal.operations import service as operations
+from portal.operations.models import OTOSEKI, ReservationLink
+from portal.rollout.domain import VERDICTS
+from portal.rollout.models import BatchRow, BatchRun
+from portal.stores.models import Company
+from portal.tables.models import DiningTable, TableSync
+from portal.tables.service import M1
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A row that cannot be done, and why. ``again``: no answer came, so it is tried again."""
+
+    code: str
+    message: str
+    again: bool = False
+
+
+@dataclass(frozen=True)
+class Work:
+    """A claimed row with what its call needs."""
+
+    row_id: uuid.UUID
+    store_id: uuid.UUID
+    given: Any
+
+
+@dataclass(frozen=True)
+class Kind:
+    """``begin`` gives for each row its work, a failure, or a message where it is done already."""
+
+    begin: Callable[[Session, Deliverer, BatchRun, Sequence[BatchRow]], dict[uuid.UUID, Work | Failed | str]]
+    call: Callable[[Deliverer, Work], Any]
+    settle: Callable[[Session, Deliverer, BatchRun, dict[uuid.UUID, BatchRow], list[tuple[Work, Any]]],
+                     dict[uuid.UUID, Failed | str]]  # fmt: skip
+
+
+NOT_LINKED = Failed("NOT_LINKED", "この店舗はお席トットくんと連携していません。")
+AWAY = Failed("UNAVAILABLE", "お席トットくんから応答がありませんでした。", again=True)
+
+
+def answered(result: Any) -> Failed | None:
+    """The failure of a call that gave no good answer, in words."""
+    if isinstance(result, LedgerUnavailableError):
+        return AWAY
+    if isinstance(result, LedgerProblemError):
+        if result.code == "UNAUTHORIZED":
+            return Failed(
+                result.code, "お席トットくん側で、この連携が解除されています。連携設定をご確認ください。"
+            )
+        return Failed(result.code, VERDICTS.get(result.code, VERDICTS["REFUSED"]))
+    return None
+
+
+# -- 一括連携
+
+
+def _link_begin(
+    session: Session, deliverer: Deliverer, run: BatchRun, rows: Sequence[BatchRow]
+) -> dict[uuid.UUID, Work | Failed | str]:
+    now = deliverer.clock.now()
+    company = session.get_one(Company, run.company_id)
+    cut = select(ReservationLink).where(
+        ReservationLink.store_id.in_([row.store_id for row in rows]), ReservationLink.ended_at.is_(None),
+        ReservationLink.cut_at.is_not(None),
+    )  # fmt: skip
+    for over in session.scalars(cut.with_for_update()):
+        # The ledger ended it (G4): a fresh Client id begins a new link.
+        operations.close(session, deliverer, over, run.created_by, run.created_label)
+    session.flush()
+    session.execute(
+        insert(ReservationLink)
+        .values([
+            {"id": row.link_id, "company_id": run.company_id, "store_id": row.store_id, "provider": OTOSEKI,
+             "state": "pending", "client_id_hint": row.client_id_hint, "created_at": now, "created_by": run.created_by}
+            for row in rows
+        ])
+        .on_conflict_do_nothing()
+    )  # fmt: skip
+    current = {
+        link.store_id: link
+        for link in session.scalars(
+            select(ReservationLink).where(
+                ReservationLink.store_id.in_([row.store_id for row in rows]), ReservationLink.ended_at.is_(None)
+            )
+        )
+    }  # fmt: skip
+    found: dict[uuid.UUID, Work | Failed | str] = {}
+    for row in rows:
+        link = current.get(row.store_id or row.id)
+        if link is None or link.id != row.link_id or row.store_id is None or row.client_id_sealed is None:
+            code = "ALREADY_LINKED"
+            if link is not None and link.id != row.link_id:
+                code = "IN_PROGRESS" if link.state == "pending" else code
+                code = "OTHER_PROVIDER" if link.provider != OTOSEKI else code
+            found[row.id] = Failed(code, VERDICTS[code])
+        elif link.state == "active":
+            found[row.id] = "連携済みです。"
+        else:
+            request = LinkRequest(
+                link_id=row.link_id, client_id=deliverer.tokens.open(row.client_id_sealed),
+                company_code=company.code, store_code=row.store_code, store_name=row.store_name,
+            )  # fmt: skip
+            found[row.id] = Work(row.id, row.store_id, request)
+    return found
+
+
+def _link_call(deliverer: Deliverer, work: Work) -> Any:
+    return deliverer.client.link(None, work.given)
+
+
+def _link_settle(
+    session: Session, deliverer: Deliverer, run: BatchRun, rows: dict[uuid.UUID, BatchRow], results: list[tuple[Work, Any]]
+) -> dict[uuid.UUID, Failed | str]:  # fmt: skip
+    found: dict[uuid.UUID, Failed | str] = {}
+    links = {
+        link.id: link
+        for link in session.scalars(
+            select(ReservationLink)
+            .where(ReservationLink.id.in_([rows[work.row_id].link_id for work, _ in results]))
+            .with_for_update()
+        )
+    }
+    for work, result in results:
+        link = links.get(rows[work.row_id].link_id)
+        failure = answered(result)
+        if failure is not None:
+            found[work.row_id] = failure
+            if link is not None and link.state == "pending" and not failure.again:
+                session.delete(link)
+        elif link is None or link.state == "ended":
+            found[work.row_id] = Failed("REFUSED", "実行中に、この店舗の連携が解除されました。")
+        else:
+            answer: LinkAnswer = result
+            operations.activate(session, deliverer, link, answer, run.created_by, run.created_label)
+            found[work.row_id] = f"連携を開始しました。店舗ID {answer.ledger_store_id}"
+    return found
+
+
+# -- テーブル同期と座席マッピング, マッピングの再確認
+
+
+@dataclass(frozen=True)
+class _Tables:
+    link: Link
+    tables: list[OurTable]
+    pushed: TableList | None
+
+
+def _links(session: Session, deliverer: Deliverer, rows: Sequence[BatchRow], *, lock: bool) -> dict[Any, tuple[ReservationLink, Link]]:  # fmt: skip
+    statement = select(ReservationLink).where(
+        ReservationLink.store_id.in_([row.store_id for row in rows]), ReservationLink.state == "active",
+        ReservationLink.provider == OTOSEKI,
+    )  # fmt: skip
+    if lock:
+        statement = statement.with_for_update()
+    return {
+        row.store_id: (row, Link(row.id, row.company_id, row.store_id, deliverer.tokens.open(row.access_token_encrypted)))
+        for row in session.scalars(statement)
+        if row.access_token_encrypted is not None
+    }  # fmt: skip
+
+
+def _tables_begin(
+    session: Session, deliverer: Deliverer, run: BatchRun, rows: Sequence[BatchRow]
+) -> dict[uuid.UUID, Work | Failed | str]:
+    push = run.kind == "prepare"
+    links = _links(session, deliverer, rows, lock=push)
+    tables = mapping.our_tables(session, [row.store_id for row in rows if row.store_id is not None])
+    sizes: dict[uuid.UUID, tuple[int, int]] = {
+        table_id: (capacity, position)
+        for table_id, capacity, position in session.execute(
+            select(DiningTable.id, DiningTable.capacity, DiningTable.position).where(
+                DiningTable.store_id.in_(list(tables)), DiningTable.deleted_at.is_(None)
+            )
+        )
+    } if push else {}  # fmt: skip
+    found: dict[uuid.UUID, Work | Failed | str] = {}
+    for row in rows:
+        if row.store_id is None or row.store_id not in links:
+            found[row.id] = NOT_LINKED
+            continue
+        link, known = links[row.store_id]
+        pushed = None
+        if push:
+            link.table_list_version += 1
+            pushed = TableList(version=link.table_list_version, tables=[
+                TableItem(id=t.id, name=t.name, capacity=sizes[t.id][0], position=sizes[t.id][1])
+                for t in tables[row.store_id]])  # fmt: skip
+        found[row.id] = Work(row.id, row.store_id, _Tables(known, tables[row.store_id], pushed))
+    return found
+
+
+def _tables_call(deliverer: Deliverer, work: Work) -> MappingState:
+    given: _Tables = work.given
+    if given.pushed is None:
+        return deliverer.client.mapping(None, given.link.token, seconds=10)
+    deliverer.client.push_tables(None, given.link.token, given.pushed)
+    return deliverer.client.map_seats(None, given.link.token)
+
+
+def _tables_settle(
+    session: Session, deliverer: Deliverer, run: BatchRun, _rows: dict[uuid.UUID, BatchRow], results: list[tuple[Work, Any]]
+) -> dict[uuid.UUID, Failed | str]:  # fmt: skip
+    now = deliverer.clock.now()
+    found: dict[uuid.UUID, Failed | str] = {}
+    for work, result in results:
+        given: _Tables = work.given
+        failure = answered(result)
+        pushed = given.pushed
+        if pushed is not None:
+            _note_sync(session, run, given, failure, now)
+        if failure is not None:
+            found[work.row_id] = failure if pushed is None or failure.again else Failed(failure.code, M1)
+            continue
+        check = compare(given.tables, result)
+        mapping.keep(session, given.link, check, now)
+        lacking = f"　未マッピング {check.unmapped}席" if check.unmapped else ""
+        if pushed is not None:
+            record(
+                session, company_id=run.company_id, store_id=work.store_id, at=now, action="seats_mapped",
+                target="USENレジ座席同期", actor_id=run.created_by, actor_label=run.created_label,
+                after={"mapped": check.mapped, "tables": check.tables},
+            )  # fmt: skip
+            found[work.row_id] = f"{check.mapped}件の座席をマッピングしました{lacking}"
+        else:
+            found[work.row_id] = f"マッピング済み {check.mapped} / {check.tables} 席{lacking}"
+    return found
+
+
+def _note_sync(
+    session: Session, run: BatchRun, given: _Tables, failure: Failed | None, now: datetime
+) -> None:
+    assert given.pushed is not None
+    count = len(given.pushed.tables)
+    session.add(
+        TableSync(
+            company_id=run.company_id, store_id=given.link.store_id, link_id=given.link.id, at=now, by=run.created_by,
+            version=given.pushed.version, outcome="failed" if failure else "ok", table_count=count,
+            error=failure.code if failure else None,
+        )
+    )  # fmt: skip
+    record(
+        session, company_id=run.company_id, store_id=given.link.store_id, at=now, action="tables_synced",
+        target="お席トットくん同期", actor_id=run.created_by, actor_label=run.created_label,
+        after={"tables": count, "error": failure.code if failure else None},
+    )  # fmt: skip
+
+
+# -- 一括連携解除
+
+
+def _unlink_begin(
+    session: Session, deliverer: Deliverer, run: BatchRun, rows: Sequence[BatchRow]
+) -> dict[uuid.UUID, Work | Failed | str]:
+    found: dict[uuid.UUID, Work | Failed | str] = {}
+    for row in rows:
+        link = session.scalar(
+            select(ReservationLink)
+            .where(ReservationLink.store_id == row.store_id, ReservationLink.ended_at.is_(None))
+            .with_for_update()
+        )
+        if link is None or row.store_id is None:
+            done = "連携を解除しました。" if row.attempts else "すでに未連携です。"
+            found[row.id] = done
+            continue
+        token = operations.close(session, deliverer, link, run.created_by, run.created_label)
+        found[row.id] = Work(row.id, row.store_id, token) if token else "連携を解除しました。"
+    return found
+
+
+def _unlink_call(deliverer: Deliverer, work: Work) -> None:
+    deliverer.client.end_link(None, work.given)
+
+
+def _unlink_settle(
+    _session: Session, _deliverer: Deliverer, _run: BatchRun, _rows: dict[uuid.UUID, BatchRow], results: list[tuple[Work, Any]]
+) -> dict[uuid.UUID, Failed | str]:  # fmt: skip
+    told = "連携を解除しました。"
+    untold = told + "お席トットくんに接続できなかったため、「Client id 発行」でも無効にしてください。"
+    return {
+        work.row_id: untold if isinstance(result, LedgerUnavailableError) else told
+        for work, result in results
+    }
+
+
+KINDS = {
+    "link": Kind(_link_begin, _link_call, _link_settle),
+    "prepare": Kind(_tables_begin, _tables_call, _tables_settle),
+    "mapping": Kind(_tables_begin, _tables_call, _tables_settle),
+    "unlink": Kind(_unlink_begin, _unlink_call, _unlink_settle),
+}
+
+
+def forget_pending(session: Session, row: BatchRow) -> None:
+    """A pending link that no run asks for any more."""
+    session.execute(
+        delete(ReservationLink).where(ReservationLink.id == row.link_id, ReservationLink.state == "pending")
+    )
+
+
+def owed_of(session: Session, store_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:
+    """What stays owed to nobody if these stores are unlinked now (L7)."""
+    return operations.owed_by_store(session, store_ids)
+
+
+def tables_count(session: Session) -> dict[uuid.UUID, int]:
+    """Normal tables of every store of the company."""
+    statement = (
+        select(DiningTable.store_id, func.count())
+        .where(DiningTable.kind == "normal", DiningTable.deleted_at.is_(None))
+        .group_by(DiningTable.store_id)
+    )
+    found: dict[uuid.UUID, int] = dict(session.execute(statement).all())
+    return found

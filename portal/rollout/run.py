@@ -1,0 +1,180 @@
+"""The run itself: a chunk of rows is claimed, asked for side by side, settled; then the next (L9).
+
+Killing the process anywhere does no harm: a claimed row is claimed anew after ``LEASE``, and its ``link_id`` is the one
+it had, so the ledger gives the same link again. Only who holds the claim may settle.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from functools import partial
+from typing import Any, Literal
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from portal.audit.models import record
+from portal.database import run_write
+from portal.jobs import Again, Job, defer, task
+from portal.kernel.ids import new_id
+from portal.link.client import LedgerProblemError, LedgerUnavailableError
+from portal.link.delivery import Deliverer
+from portal.rollout.kinds import KINDS, Failed, Kind, Work
+from portal.rollout.models import KIND_LABELS, BatchRow, BatchRun
+
+CHUNK = 48
+AT_ONCE = 8
+LEASE = timedelta(seconds=45)
+MOST_ATTEMPTS = 6
+TROUBLE = "お席トットくんに接続できません。自動で再試行しています。"
+Outcome = Literal["more", "wait", "stopped", "done"]
+
+
+def chunk(
+    session: Session, deliverer: Deliverer, run_id: uuid.UUID, pool: ThreadPoolExecutor | None = None
+) -> Outcome:
+    """Work off one chunk. ``wait``: the ledger is away, or rows are still another's; ``stopped``: paused or cancelled."""
+    claim_id = new_id()
+    claimed = run_write(session, partial(_claim, deliverer=deliverer, run_id=run_id, claim_id=claim_id))
+    if not isinstance(claimed, tuple):
+        return claimed
+    kind, works = claimed
+    calls: Callable[[Work], Any] = partial(_call, kind, deliverer)
+    if pool is None:
+        with ThreadPoolExecutor(AT_ONCE) as own:
+            results = list(own.map(calls, works))
+    else:
+        results = list(pool.map(calls, works))
+    settle = partial(
+        _settle, deliverer=deliverer, run_id=run_id, claim_id=claim_id,
+        results=list(zip(works, results, strict=True)),
+    )  # fmt: skip
+    return run_write(session, settle)
+
+
+def _call(kind: Kind, deliverer: Deliverer, work: Work) -> Any:
+    try:
+        return kind.call(deliverer, work)
+    except (LedgerUnavailableError, LedgerProblemError) as error:
+        return error
+
+
+def _claim(
+    session: Session, *, deliverer: Deliverer, run_id: uuid.UUID, claim_id: uuid.UUID
+) -> Outcome | tuple[Kind, list[Work]]:
+    now = deliverer.clock.now()
+    run = session.get(BatchRun, run_id, with_for_update=True, populate_existing=True)
+    if run is None or run.state != "running":
+        return "stopped"
+    rows = list(
+        session.scalars(
+            select(BatchRow)
+            .where(
+                BatchRow.run_id == run_id,
+                or_(
+                    BatchRow.state == "waiting", (BatchRow.state == "doing") & (BatchRow.claimed_at < now - LEASE)
+                ),
+            )
+            .order_by(BatchRow.position)
+            .limit(CHUNK)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+    )  # fmt: skip
+    if not rows:
+        return _end(session, run, deliverer) if not _open_rows(session, run_id) else "wait"
+    kind = KINDS[run.kind]
+    begun = kind.begin(session, deliverer, run, rows)
+    works = []
+    for row in rows:
+        what = begun[row.id]
+        row.attempts += 1
+        if isinstance(what, Work):
+            row.state, row.claim_id, row.claimed_at = "doing", claim_id, now
+            works.append(what)
+        else:
+            _finish(row, what, deliverer)
+    return (kind, works) if works else "more"
+
+
+def _settle(
+    session: Session, *, deliverer: Deliverer, run_id: uuid.UUID, claim_id: uuid.UUID, results: list[tuple[Work, Any]]
+) -> Outcome:  # fmt: skip
+    run = session.get_one(BatchRun, run_id, with_for_update=True, populate_existing=True)
+    mine = {
+        row.id: row
+        for row in session.scalars(
+            select(BatchRow)
+            .where(BatchRow.run_id == run_id, BatchRow.claim_id == claim_id, BatchRow.state == "doing")
+            .with_for_update()
+        )
+    }
+    results = [(work, result) for work, result in results if work.row_id in mine]
+    settled = KINDS[run.kind].settle(session, deliverer, run, mine, results)
+    away = 0
+    for row_id, what in settled.items():
+        row = mine[row_id]
+        if isinstance(what, Failed) and what.again and row.attempts < MOST_ATTEMPTS:
+            row.state, row.claim_id, away = "waiting", None, away + 1
+        else:
+            away += isinstance(what, Failed) and what.again
+            _finish(row, what, deliverer)
+    nobody = bool(results) and away == len(results)
+    run.trouble = TROUBLE if nobody else None
+    return "wait" if nobody else "more"
+
+
+def _finish(row: BatchRow, what: Failed | str | Work, deliverer: Deliverer) -> None:
+    row.claim_id, row.finished_at = None, deliverer.clock.now()
+    if isinstance(what, Failed):
+        row.state, row.code, row.message = "failed", what.code, what.message
+    else:
+        row.state, row.code, row.message = "done", "", str(what)
+    if not (isinstance(what, Failed) and what.again):
+        # The Client id has done its work, or never will.
+        row.client_id_sealed = None
+
+
+def _open_rows(session: Session, run_id: uuid.UUID) -> int:
+    statement = select(func.count()).where(
+        BatchRow.run_id == run_id, BatchRow.state.in_(("waiting", "doing"))
+    )
+    return session.scalar(statement) or 0
+
+
+def _end(session: Session, run: BatchRun, deliverer: Deliverer) -> Outcome:
+    run.state, run.ended_at, run.trouble = "done", deliverer.clock.now(), None
+    states: dict[str, int] = dict(
+        session.execute(
+            select(BatchRow.state, func.count()).where(BatchRow.run_id == run.id).group_by(BatchRow.state)
+        ).all()
+    )
+    record(
+        session, company_id=run.company_id, at=run.ended_at, action="batch_done", target=KIND_LABELS[run.kind],
+        actor_id=run.created_by, actor_label=run.created_label, after=states,
+    )  # fmt: skip
+    return "done"
+
+
+def wake(session: Session, run: BatchRun) -> None:
+    """Queue the run's job with the change that makes it run; one at a time."""
+    name = f"batch:{run.id}"
+    defer(session, work_off, company_id=run.company_id, lock=name, once=name, run_id=str(run.id))
+
+
+@task("rollout.run", attempts=1_000_000)
+def work_off(job: Job, *, run_id: str) -> None:
+    """Work off a run until it is done, paused, or the worker is asked to stop."""
+    deliverer: Deliverer = job.app.extensions["deliverer"]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        while True:
+            outcome = chunk(job.session, deliverer, uuid.UUID(run_id), pool)
+            if outcome in ("stopped", "done"):
+                return
+            if outcome == "wait":
+                raise Again(3)
+            if job.stopping():
+                raise Again
