@@ -10,6 +10,7 @@ from datetime import date, datetime
 from typing import Any, TypeVar
 
 from flask_sqlalchemy import SQLAlchemy
+from psycopg._preparing import PrepareManager
 from sqlalchemy import BigInteger, Date, DateTime, MetaData, Table, Text, Uuid, create_engine, event, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
@@ -31,6 +32,8 @@ TYPES: dict[Any, Any] = {
     dict[str, Any]: JSONB,
     list[dict[str, Any]]: JSONB,
 }
+# More than there are kinds of statements that a request can send
+STATEMENTS_KEPT = 1000
 # lock_not_available, deadlock_detected, serialization_failure: the transaction can be run again
 RETRYABLE = frozenset({"55P03", "40P01", "40001"})
 
@@ -47,6 +50,23 @@ class Base(DeclarativeBase):
 db = SQLAlchemy(metadata=Base.metadata)
 
 
+class _KeptStatements(PrepareManager):
+    """The driver forgets all prepared statements at every ROLLBACK, and every request that only reads ends in one.
+
+    PostgreSQL keeps them: what a rollback undoes is data. Who serves changes no tables, so they stay good.
+    """
+
+    def clear(self) -> bool:
+        return False
+
+
+def keep_statements(connection: Any, _record: object = None) -> None:
+    """For a pool's ``connect`` event: parse and plan a statement once a connection, not once a request."""
+    kept = _KeptStatements()
+    kept.prepared_max = STATEMENTS_KEPT
+    connection._prepared = kept
+
+
 def engine_options(*, pool_size: int = 10, application: str = "portal") -> dict[str, Any]:
     """Engine settings that every process shares: time-outs so that nobody waits for ever."""
     return {
@@ -54,6 +74,7 @@ def engine_options(*, pool_size: int = 10, application: str = "portal") -> dict[
         "max_overflow": pool_size,
         "pool_timeout": 5,
         "pool_pre_ping": True,
+        "pool_events": [(keep_statements, "connect")],
         "connect_args": {
             "connect_timeout": 5,
             "application_name": application,

@@ -55,7 +55,8 @@ def keep_answers(session: Session, sent: list[VisitState], answer: VisitBatchAns
 
 
 def _keep(session: Session, visit: Visit, result: VisitResult, version: int, now: datetime) -> None:
-    again = visit.answer_outcome == "refused" and visit.answer_code == result.code
+    was_refused = visit.answer_outcome == "refused"
+    again = was_refused and visit.answer_code == result.code
     visit.answered_revision = result.revision
     visit.answer_outcome, visit.answer_code, visit.answered_at = result.outcome, result.code, now
     visit.not_before, visit.answered_version = result.not_before, version
@@ -68,7 +69,8 @@ def _keep(session: Session, visit: Visit, result: VisitResult, version: int, now
         visit.refused_since = None
         visit.overlaps = [overlap.model_dump(mode="json") for overlap in result.overlaps]
         placed = max(visit.tables_revision, visit.times_revision, visit.stay_revision)
-        if result.overlaps and visit.warned_revision < placed:
+        # A party that was refused is in the ledger only now: what it overlaps there is news (P4, D2).
+        if result.overlaps and (was_refused or visit.warned_revision < placed):
             first = result.overlaps[0]
             params: dict[str, object] = {
                 "time": hm(first.start_at), "seat": first.seat_name, "start": first.start_at.isoformat(),

@@ -1,4 +1,4 @@
-"""``make mutants``: each planted fault must be caught within 200 seeds; prints the seed and how many it took."""
+"""``make mutants``: each planted fault must be caught within 200 seeds; prints the seed and how many it took. ONLY=O1|D2."""
 
 from __future__ import annotations
 
@@ -6,30 +6,33 @@ import os
 import re
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.sim.mutate import MUTANTS
 
+SEEDS = 200
+
 
 def hunt(name: str) -> tuple[str, str, bool]:
-    env = os.environ | {"MUTANT": name, "SEEDS": "200", "PROCESSES": "1", "STOP": "1"}
+    env = os.environ | {"MUTANT": name, "SEEDS": str(SEEDS), "PROCESSES": "1", "STOP": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "tests.sim"], env=env, capture_output=True, text=True, check=False
     )
     caught = re.search(r"^seed (\d+)[:\n](.*)", done.stdout, re.MULTILINE)
     if caught is None:
         return name, (done.stderr or done.stdout)[-300:], False
-    return name, f"seed {caught[1]} ({caught[1]} of 200): {caught[2].strip()[:100]}", True
+    return name, f"seed {caught[1]} ({caught[1]} of {SEEDS}): {caught[2].strip()[:110]}", True
 
 
 def main() -> int:
     wanted = [n for n in MUTANTS if any(part in n for part in os.environ.get("ONLY", "").split("|"))]
-    missed = 0
+    missed, began = 0, time.monotonic()
     with ThreadPoolExecutor(int(os.environ.get("PROCESSES", str(os.cpu_count() or 1)))) as pool:
         for name, text, caught in pool.map(hunt, wanted):
             missed += not caught
             print(f"{'caught' if caught else 'MISSED'}  {name}: {text}", flush=True)
-    print(f"{len(wanted)} planted faults, {missed} missed")
+    print(f"{len(wanted)} planted faults, {missed} missed, {time.monotonic() - began:.0f} s")
     return 1 if missed else 0
 
 

@@ -10,13 +10,14 @@ from types import CodeType, ModuleType
 
 APPLY, DELIVERY = "portal.ledger.reservations.apply", "portal.link.delivery"
 SERVICE, OPERATIONS, VISITS = "portal.register.service", "portal.register.operations", "portal.visits.service"
-CHECKOUT, API, CHANGE = (
-    "portal.checkout.service",
+PAYMENTS, API, CHANGE = (
+    "portal.checkout.payments",
     "portal.ledger.api.views",
     "portal.ledger.reservations.change",
 )
 ANSWERS, OWED = "portal.link.answers", "portal.link.owed"
-DOMAIN, WIRE = "portal.register.domain", "portal.visits.domain"
+DOMAIN, WIRE, BLOCKS = "portal.register.domain", "portal.visits.domain", "portal.register.blocks"
+SEATS, RETIRE = "portal.ledger.seats.service", "portal.ledger.seats.retire"
 
 MUTANTS: dict[str, tuple[str, str, str]] = {
     "ignore the revision": (APPLY, "        state.revision < record.revision\n        or (", "        False\n        or ("),
@@ -59,12 +60,31 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
     "waiting table shown (O4)": (WIRE, 'if visit.status in ("cancelled", "merged") or waiting_only:', 'if visit.status in ("cancelled", "merged"):'),
     "block holds nothing (O5)": (OPERATIONS, "        s.add(Occupancy(", "        str(Occupancy("),
     "block in the ledger as a guest (O6)": (DOMAIN, 'if item.kind == "block":', "if False:"),
-    "paid is left although 解除 is due (O7)": (CHECKOUT, "if device.table_reset:", "if False:"),
+    "paid is left although 解除 is due (O7)": (PAYMENTS, "if device.table_reset:", "if False:"),
     "解除 not sent (O7)": (WIRE, '"left" if visit.status == "left" else "seated"', '"seated"'),
     "two reservations in a group (O8)": (SERVICE, "    if other is not None:\n        raise UserError(\n            \"予約同士", "    if False:\n        raise UserError(\n            \"予約同士"),
     "stay not set at checkout (O11)": (APPLY, 'if state.status == "left" and row.status != "left":', "if False:"),
     "slip number not sent (O11)": (WIRE, '"slip_number": visit.slip_number', '"slip_number": None'),
     "training reaches the ledger (S4)": (SERVICE, "if device.link_id and not device.training else None", "if device.link_id else None"),
+    "back-off without end": (DELIVERY, "min(MOST_BACKOFF, timedelta(", "max(timedelta(hours=99), timedelta("),
+    "restored ledger is told of today's last hour only": (DELIVERY, "RESEND = timedelta(days=3)", "RESEND = timedelta(minutes=1)"),
+    "what was never told is withdrawn": (VISITS, 'silent = visit.status in ("cancelled", "merged") or waiting_only(session, visit)', "pass"),
+    "refusal not asked again when the ledger has changed (D2)": (
+        DELIVERY, "Visit.answered_version.is_(None), Visit.answered_version != signals.version,", "Visit.answered_version.is_(None),"),
+    "a refusal that nobody reads (D2)": (ANSWERS, "if message and (not again", "if False and (not again"),
+    "overlap with a party that follows at once (P4)": (APPLY, "and start < end and other_end > row.start_at:", "and start <= end and other_end >= row.start_at:"),
+    "overlap with oneself (P4)": (APPLY, "if other_id != row.id and seat_id in own", "if seat_id in own"),
+    "older table list wins (T1)": (SEATS, "if pushed.version < link.table_list_version:", "if False:"),
+    "removed table keeps its seat (T5)": (SEATS, "            drop_mapping(session, table, now)\n", ""),
+    "renamed seat stays mapped (T5)": (SEATS, "by_id[mapping.table_id].name != seat.name:", "False:"),
+    "deleted seat stays mapped (T5)": (RETIRE, "        if table is not None:\n", "        if False:\n"),
+    "a lost mapping is not named (M4b)": (SEATS, "    if gone.rowcount:", "    if False:"),
+    "merge loses the source's lines (O1)": (OPERATIONS, ".values(slip_id=new.id)", ".values(slip_id=old.id)"),
+    "moved-from table stays taken (O2)": (OPERATIONS, "            .values(released_at=now)\n", "            .values(taken_at=now)\n"),
+    "block told although it is not to be (O5)": (BLOCKS, "(row.ended_at is None and not wanted)", "False"),
+    "group outlives its parties (O8)": (VISITS, "        if sitting is None:\n", "        if False:\n"),
+    "block in the ledger does not end (O14)": (BLOCKS, "row.ended_at or row.ends_at", "row.ends_at"),
+    "block of the POS takes another's place (O14)": (CHANGE, "row.stay_minutes = length\n        row.revision", "row.start_at = now\n        row.revision"),
     "mapping asked of a party that sits (T6)": (APPLY, "_seats(work, state) if moved else []", "_seats(work, state)"),
 }  # fmt: skip
 

@@ -12,6 +12,7 @@ import httpx
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from portal.database import keep_statements
 from portal.kernel import ids
 from portal.kernel.clock import ManualClock
 from portal.ledger.database import ledger_db
@@ -156,9 +157,9 @@ class Stage:
                 engine.dispose()
 
 
-def _prepare_more(connection: Any, _: object) -> None:
-    """An evening has more kinds of statements than the driver keeps prepared by itself."""
-    connection.prepare_threshold, connection.prepare_max = 1, 3000
+def _prepare_at_once(connection: Any, record: object) -> None:
+    keep_statements(connection, record)
+    connection.prepare_threshold = 1
 
 
 def stage(settings: Settings) -> Stage:
@@ -180,7 +181,7 @@ def stage(settings: Settings) -> Stage:
     with ledger_app.app_context():
         engines = [made.owner, made.pos, made.ledger, *ledger_db.engines.values()]
     for engine in engines:
-        sa.event.listen(engine, "connect", _prepare_more)
+        sa.event.listen(engine, "connect", _prepare_at_once)
     sa.event.listen(Session, "before_commit", made.listener)
     return made
 

@@ -229,6 +229,21 @@ def test_P5_D2_early_seating_gives_M5_and_heals_when_the_time_is_changed(
     assert row(world, reservation, "status") == "seated"
 
 
+def test_P4_D2_the_overlap_of_a_party_that_was_refused_first_is_told_when_it_is_taken(
+    world: World, booked: Booked
+) -> None:
+    pos = world.register()
+    early, _ = booked("早い 客", minutes=20), booked("次の 客", minutes=40, seat="A1")
+    pos.post("/register/reservations")
+    seat(pos, world.table("A1"), early)
+    assert M5 in pos.get("/register/tables").text
+    assert world.one("SELECT count(*) FROM pos.notice WHERE message = 'M3'") == 0
+    world.clock.offset += timedelta(minutes=21)
+    sweep(world.app)
+    assert row(world, early, "status") == "seated"
+    assert world.one("SELECT count(*) FROM pos.notice WHERE message = 'M3'") == 1
+
+
 def test_T6_unmapped_table_gives_M4_each_time_and_is_delivered_once_mapped(world: World) -> None:
     pos = world.register()
     seat(pos, world.table("A7"))

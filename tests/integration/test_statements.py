@@ -1,0 +1,61 @@
+"""Statements are prepared once a connection: the driver would forget them at every rollback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from portal.database import engine_options
+from portal.settings import Settings
+
+
+@pytest.fixture
+def engine(settings: Settings) -> Iterator[sa.Engine]:
+    made = sa.create_engine(settings.database_url or "", **engine_options(pool_size=1))
+    yield made
+    made.dispose()
+
+
+def prepared(engine: sa.Engine) -> int:
+    with engine.connect() as connection:
+        found = connection.exec_driver_sql(
+            "SELECT count(*) FROM pg_prepared_statements WHERE statement ~ 'AS no_company$'"
+        )
+        return int(found.scalar_one())
+
+
+def ask(engine: sa.Engine, number: int) -> int:
+    # Each connection goes back to the pool with a rollback.
+    with engine.connect() as connection:
+        return int(connection.execute(sa.text("SELECT :n + 0 AS no_company"), {"n": number}).scalar_one())
+
+
+def test_a_statement_stays_prepared_over_rollbacks(engine: sa.Engine) -> None:
+    assert [ask(engine, n) for n in range(12)] == list(range(12))
+    assert prepared(engine) == 1
+
+
+def test_a_statement_that_failed_is_sent_again_and_others_stay(engine: sa.Engine) -> None:
+    for n in range(8):
+        ask(engine, n)
+    for _ in range(8):
+        with pytest.raises(sa.exc.DataError), engine.connect() as connection:
+            connection.execute(sa.text("SELECT 1 / :n AS no_company"), {"n": 0})
+    assert ask(engine, 5) == 5
+    with engine.connect() as connection:
+        assert connection.execute(sa.text("SELECT 1 / :n AS no_company"), {"n": 1}).scalar_one() == 1
+
+
+def test_a_column_more_does_not_disturb_what_is_prepared(engine: sa.Engine, settings: Settings) -> None:
+    ask_store = sa.text("SELECT id, name FROM pos.store WHERE company_id = :c")
+    for _ in range(8):
+        with engine.connect() as connection:
+            connection.execute(ask_store, {"c": 1}).all()
+    owner = sa.create_engine(settings.owner_database_url or "")
+    with owner.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE pos.store ADD COLUMN one_more text"))
+    owner.dispose()
+    with engine.connect() as connection:
+        assert connection.execute(ask_store, {"c": 1}).all() == []
