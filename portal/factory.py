@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import httpx
 from flask import Blueprint, Flask, Response, g, redirect, request, url_for
@@ -38,6 +38,7 @@ from portal.operations.delivery_views import blueprint as operations
 from portal.payment_types.views import blueprint as payment_types
 from portal.register.floor_views import blueprint as floor
 from portal.register.operation_views import blueprint as operate
+from portal.register.resume import keep_typed
 from portal.register.seating_views import blueprint as register
 from portal.register.waiting_views import blueprint as waiting
 from portal.rollout.views import blueprint as rollout
@@ -131,6 +132,16 @@ def _menu(actor: Actor) -> list[tuple[str, list[tuple[str, str]]]]:
     return menu
 
 
+def _back(*, typed: bool) -> str:
+    """Where to go after a login that had to come first; ``typed``: a posted form is kept for then."""
+    if is_htmx():
+        page = urlsplit(request.headers.get("HX-Current-URL", ""))
+        return page.path + (f"?{page.query}" if page.query else "")
+    if request.method == "GET":
+        return request.full_path.rstrip("?")
+    return keep_typed() if typed and request.form else ""
+
+
 def create_app(
     settings: Settings | None = None,
     *,
@@ -212,7 +223,7 @@ def create_app(
         if needs == "public":
             return None
         if not current_user.is_authenticated:
-            back = request.full_path.rstrip("?") if request.method == "GET" and not is_htmx() else ""
+            back = _back(typed=needs == "register")
             where = url_for("identity.login") + (
                 "?" + urlencode({"next": back}) if back not in ("", "/") else ""
             )

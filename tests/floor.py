@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -44,6 +45,9 @@ class Evening:
         self.visits: dict[str, str] = {}
         self.message = ""
         self.status = 0
+        # O13: the line that stood beside the last operation, and the ledger's rows before it.
+        self.effect = ""
+        self.before: list[str] = []
 
     # -- reading the screens
 
@@ -77,7 +81,15 @@ class Evening:
             given = [part.strip() for part in (match[2] or "").split(",") if part.strip()]
             plain = [part for part in given if "=" not in part]
             named = dict(part.split("=", 1) for part in given if "=" in part)
+            self.effect = ""
             verbs[match[1]](self, *plain, **named)
+
+    def promised(self, path: str, pick: Callable[[Any], Any]) -> str:
+        """Open the page of an operation and keep the line that says what the ledger will show (O13)."""
+        page = self.pos.get(path).text
+        found = pick(parse(page))
+        self.effect, self.before = words(found) if found is not None else "", self.rows()
+        return str(page)
 
     def seen(self, answer: Any) -> None:
         self.status = answer.status_code
@@ -128,16 +140,39 @@ def reserve(
         time=f"{moment:%H:%M}", stay=stay, seat_ids=_seat_ids(e, seats), block=block,
     )  # fmt: skip
     assert answer.status_code == 303, words(parse(answer.text))
-    e.ids[name] = str(
+    e.ids[name or "ブロック"] = str(
         e.world.one(
             "SELECT id FROM ledger.reservation WHERE guest_name = :n ORDER BY created_at DESC", n=name
         )
     )
 
 
+def classed(root: Any, name: str) -> Any:
+    """The first element with a CSS class."""
+    return next((i for i in root.iter() if name in (i.get("class") or "").split()), None)
+
+
+def form_of(root: Any, action: str, **hidden: str) -> Any:
+    """The form that posts to ``action`` with these hidden fields."""
+    for form in root.iter(HTML + "form"):
+        values = {(i.get("name"), i.get("value")) for i in form.iter(HTML + "input")}
+        if form.get("action") == action and values >= set(hidden.items()):
+            return form
+    return None
+
+
+def dialog(name: str) -> Callable[[Any], Any]:
+    def pick(root: Any) -> Any:
+        found = next((i for i in root.iter(HTML + "dialog") if i.get("id") == name), None)
+        return found.find(HTML + "p") if found is not None else None
+
+    return pick
+
+
 def seat(e: Evening, name: str, tables: str, **more: str) -> None:
-    """予約確認 → 配席 → table → お客様情報入力 → 「配席のみ」."""
-    e.pos.post("/register/reservations")
+    """予約確認 → 配席 → table → お客様情報入力 → 「配席のみ」. 更新=なし: what was fetched before is not refreshed."""
+    if "更新" not in more:
+        e.pos.post("/register/reservations")
     first, *also = tables.split("+")
     form = e.pos.get(f"/register/seat/{e.table(first)}?reservation={e.ids[name]}").text
     shown = {
@@ -165,28 +200,56 @@ def walk_in(e: Evening, tables: str, **more: str) -> None:
 
 
 def move(e: Evening, table: str, to: str) -> None:
-    visit = e.visit(table)
+    visit, path = e.visit(table), f"/register/visits/{e.visit(table)}/move"
     e.message = ""
-    offered = e.pos.get(f"/register/visits/{visit}/move").text
+    hidden = {"table_id": e.table(to)}
+    offered = e.promised(path, lambda page: effect_of(form_of(page, path, **hidden)))
+    many = f'name="from_id" value="{e.table(table)}"' in offered
+    if many:
+        hidden["from_id"] = e.table(table)
+        e.promised(path, lambda page: effect_of(form_of(page, path, **hidden)))
     post(e, f"/register/visits/{visit}/move", table_id=e.table(to), from_id=e.table(table))
-    shown = offered.split("移動できないテーブル")
     if e.status == 303:
-        assert e.table(to) in shown[0]
+        assert e.table(to) in offered.split("移動できないテーブル")[0]
     else:
         assert f'value="{e.table(to)}"' not in offered
-        assert to in shown[-1]
+        assert e.effect == ""
     e.message += " " + words(parse(offered))
+
+
+def effect_of(form: Any) -> Any:
+    return classed(form, "tile-effect") if form is not None else None
 
 
 def merge(e: Evening, source: str, target: str) -> None:
     one, other = e.visit(source), e.visit(target)
-    offered = e.pos.get(f"/register/visits/{one}/merge").text
-    post(e, f"/register/visits/{one}/merge", target_id=other)
+    path = f"/register/visits/{one}/merge"
+    offered = e.promised(path, lambda page: effect_of(form_of(page, path, target_id=other)))
+    post(e, path, target_id=other)
     e.message += " " + words(parse(offered))
 
 
 def group(e: Evening, table: str, other: str) -> None:
-    post(e, f"/register/tables/{e.table(table)}/group", other_id=e.table(other))
+    path = f"/register/tables/{e.table(table)}/group"
+    offered = e.promised(path, lambda page: classed(page, "quiet"))
+    post(e, path, other_id=e.table(other))
+    if e.status == 303:
+        e.message += " " + e.effect
+    else:
+        assert f'name="other_id" value="{e.table(other)}"' not in offered
+
+
+def cancel(e: Evening, table: str) -> None:
+    visit = e.visit(table)
+    e.promised(f"/register/visits/{visit}", dialog("cancel-dialog"))
+    post(e, f"/register/visits/{visit}/cancel")
+    e.message += " " + e.effect
+
+
+def block(e: Evening, table: str) -> None:
+    e.promised(f"/register/tables/{e.table(table)}", dialog("block-dialog"))
+    post(e, f"/register/tables/{e.table(table)}/block")
+    e.message += " " + e.effect
 
 
 def order(e: Evening, table: str) -> None:
@@ -202,6 +265,7 @@ def pay(e: Evening, table: str) -> None:
 
 
 def change(e: Evening, table: str, **more: str) -> None:
+    """P9 after seating. 古い=1: another terminal changes the party meanwhile."""
     visit = e.visit(table)
     form = e.pos.get(f"/register/visits/{visit}/change").text
     shown = {
@@ -209,6 +273,9 @@ def change(e: Evening, table: str, **more: str) -> None:
         for key in ("time", "stay", "party_size", "revision")
     }
     values = {key: found[1] for key, found in shown.items() if found}
+    if "古い" in more:
+        post(e, f"/register/visits/{visit}/change", **{**values, "stay": "77"})
+        assert e.status == 303
     if "時間" in more:
         values["time"] = e.clock_time(more["時間"])
     values["stay"], values["party_size"] = (
@@ -309,6 +376,21 @@ def training(e: Evening) -> None:
     e.pos = e.world.register("訓練", training=True)
 
 
+def refresh(e: Evening) -> None:
+    """🔄."""
+    assert e.pos.post("/register/reservations").status_code == 303
+
+
+def close(e: Evening) -> None:
+    """「閉じる」, until no message stands."""
+    while found := re.search(r"/register/notices/[^/]+/close", e.pos.get("/register/tables").text):
+        assert e.pos.post(found[0]).status_code == 303
+
+
+def terminal(e: Evening, name: str) -> None:
+    e.pos = e.world.register(name)
+
+
 def handy(e: Evening) -> None:
     e.pos = e.world.register("HANDY-1", "handy")
 
@@ -322,12 +404,12 @@ verbs: dict[str, Callable[..., None]] = {
     "統合": merge,
     "グループ": group,
     "グループ解除": lambda e, table: post(e, f"/register/tables/{e.table(table)}/ungroup"),
-    "ブロック": lambda e, table: post(e, f"/register/tables/{e.table(table)}/block"),
+    "ブロック": block,
     "ブロック解除": lambda e, table: post(e, f"/register/tables/{e.table(table)}/unblock"),
     "注文": order,
     "会計": pay,
     "解除": lambda e, table: post(e, f"/register/visits/{e.visit(table)}/reset"),
-    "来店取消": lambda e, table: post(e, f"/register/visits/{e.visit(table)}/cancel"),
+    "来店取消": cancel,
     "変更": change,
     "予約変更": change_waiting,
     "予約時間を今に変更": lambda e, table: post(e, f"/register/visits/{e.visit(table)}/time-now"),
@@ -342,6 +424,9 @@ verbs: dict[str, Callable[..., None]] = {
     "通信復旧": network(""),
     "トレーニング": training,
     "HANDY": handy,
+    "端末": terminal,
+    "更新": refresh,
+    "閉じる": close,
 }
 
 
@@ -358,7 +443,10 @@ def expect_register(e: Evening, text: str) -> None:
             continue
         name, shown = part.split("=", 1)
         for word in shown.split():
-            assert word in tiles[name], (part, tiles[name])
+            if word.startswith("-"):
+                assert word[1:] not in tiles[name], (part, tiles[name])
+            else:
+                assert word in tiles[name], (part, tiles[name])
 
 
 def expect_ledger(e: Evening, text: str) -> None:
@@ -373,3 +461,46 @@ def expect_ledger(e: Evening, text: str) -> None:
             name, shown = part.split("=", 1)
             wanted = [*name.replace("@", " ").split(), *shown.split()]
             assert len([r for r in rows if all(w in r for w in wanted)]) == 1, (part, rows)
+
+
+def expect_effect(e: Evening, line: str, before: list[str], *, alone: bool = True) -> None:
+    """O13: what was said before the act against what the ledger shows now; not ``alone``: other changes came with it."""
+    after = e.rows()
+    gone, new = (
+        list((Counter(before) - Counter(after)).elements()),
+        list((Counter(after) - Counter(before)).elements()),
+    )
+    seen = (line, gone, new)
+    moved = re.search(r"座席(?:「(.+?)」)?が「(.+?)」に変わります", line)
+    shown = re.search(r"座席「(.+?)」の「来店済み」として表示されます", line)
+    stays = re.search(r"行が消え、(.+?)(?: 様)?の行が残ります", line)
+    if (
+        "連携後に消えます" in line
+        or "変わりません" in line
+        or "連携されません" in line.replace("金額は連携されません", "")
+    ):
+        assert (gone, new) == ([], []), seen
+    elif moved and not alone:
+        assert [row for row in new if moved[2] in row], seen
+    elif moved:
+        assert len(gone) == len(new) == 1, seen
+        assert moved[2] in new[0], seen
+        assert moved[1] is None or (moved[1] in gone[0] and moved[1] not in new[0].split("人")[-1]), seen
+    elif shown:
+        assert len([row for row in new if shown[1] in row and "来店済み" in row]) == 1, seen
+    elif "行がある場合は" in line:
+        assert new == [], seen
+    elif "「来店前」に戻ります" in line:
+        assert len(gone) == len(new) == 1, seen
+        assert "来店済み" in gone[0], seen
+        assert "来店前" in new[0], seen
+    elif "行が消え" in line:
+        assert (len(gone), len(new)) == (1, 0), seen
+        if stays:
+            name = "ウォークイン" if stays[1] == "統合先のウォークイン" else stays[1]
+            assert [row for row in after if name in row and "来店済み" in row], seen
+    elif "この座席がブロックになります" in line:
+        assert len(new) == 1, seen
+        assert "ブロック" in new[0], seen
+    else:
+        raise AssertionError(f"a line that nothing holds against the ledger: {line}")

@@ -142,16 +142,22 @@ def choose_table() -> BaseResponse:
     """配席: only tables that can be seated are offered; the others say why not (P1, P6)."""
     found = _board()
     item = item_of(parse_id(request.args.get("reservation")))
-    if item is not None and item.id in found.mine:
-        return _seated_already()
+    if item is not None and (stop := not_seatable(found.mine, item)):
+        return stop
     offers = _offers(found, item)
     quick = queries.quick_tables(found, item) if item else []
     return render("register/choose_table.html", item=item, offered=[o for o in offers if not o.reason], quick=quick,
                   refused=[o for o in offers if o.reason], new_op=new_id, **shared())  # fmt: skip
 
 
-def _seated_already() -> BaseResponse:
-    flash("この予約はすでに配席済みです。最新の状態を表示しています。", "warning")
+def not_seatable(mine: set[uuid.UUID], item: ReservationItem) -> BaseResponse | None:
+    """Back to 予約確認 with the reason, for a block or a reservation that sits already; None where it can be."""
+    if item.kind == "block":
+        flash("ブロックは配席できません。変更や解除は、お席トットくんで行ってください。", "warning")
+    elif item.id in mine or item.status != "before":
+        flash("この予約はすでに配席済みです。", "warning")
+    else:
+        return None
     return go(url_for("register.reservations", fetched=1))
 
 
@@ -199,8 +205,8 @@ def seat_form(table_id: uuid.UUID) -> BaseResponse:
     """お客様情報入力. A table or reservation that was taken meanwhile is said before anything is typed (P8)."""
     found = _board()
     item = item_of(parse_id(request.args.get("reservation")))
-    if item is not None and item.id in found.mine:
-        return _seated_already()
+    if item is not None and (stop := not_seatable(found.mine, item)):
+        return stop
     if table_id in found.device.tables and not found.standing.is_free(table_id):
         error = service.taken(db.session(), found.device, (table_id,))
         flash(f"{error.message}{error.remedy}", "warning")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 import uuid
+from datetime import datetime, timedelta
 
 from flask import Blueprint, Response, flash, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
@@ -14,9 +14,10 @@ from portal.kernel.errors import NotFoundError, UserError
 from portal.kernel.ids import new_id, parse_id
 from portal.link import feed
 from portal.link.contract import ReservationChange, ReservationItem
-from portal.register import service, waiting
+from portal.register import queries, service, waiting
 from portal.register.floor_views import device, shared, terminal_row
 from portal.register.forms import WaitingForm
+from portal.register.seating_views import not_seatable
 from portal.register.views import item_of, op_id, tell_ledger
 from portal.services import deliverer
 from portal.web.context import go, permission, render
@@ -25,11 +26,15 @@ blueprint = Blueprint("waiting", __name__, url_prefix="/register")
 
 
 # Seconds that the person at the register waits at most, whatever the ledger does (M6).
-PATIENCE = 2.6
+PATIENCE = timedelta(seconds=2.6)
 
 
-def _left(until: float) -> float:
-    return max(0.3, until - time.monotonic())
+def _patience() -> datetime:
+    return deliverer().clock.now() + PATIENCE
+
+
+def _left(until: datetime) -> float:
+    return max(0.3, (until - deliverer().clock.now()).total_seconds())
 
 
 def _waiting(reservation_id: uuid.UUID) -> ReservationItem:
@@ -59,9 +64,11 @@ def _page(item: ReservationItem, form: WaitingForm | None = None, status: int = 
 
 @blueprint.get("/reservations/<uuid:reservation_id>/change")
 @permission("register")
-def change_form(reservation_id: uuid.UUID) -> Response:
-    device()
-    return _page(_waiting(reservation_id))
+def change_form(reservation_id: uuid.UUID) -> BaseResponse:
+    found = device()
+    item = _waiting(reservation_id)
+    stop = not_seatable(queries.seated_reservations(db.session(), found), item)
+    return stop or _page(item)
 
 
 @blueprint.post("/reservations/<uuid:reservation_id>/change")
@@ -73,7 +80,7 @@ def change(reservation_id: uuid.UUID) -> BaseResponse:
     form = WaitingForm()
     picked = [parse_id(text) for text in request.form.getlist("table_ids")]
     tables = [i for i in picked if i in found.tables and found.tables[i].kind == "normal"]
-    status, until = 422, time.monotonic() + PATIENCE
+    status, until = 422, _patience()
     if form.validate():
         local = item.start_at.astimezone(TOKYO)
         start = None
@@ -111,11 +118,19 @@ def time_now(visit_id: uuid.UUID) -> BaseResponse:
     visit = service.get_visit(db.session(), found, visit_id)
     if visit.reservation_id is None:
         raise NotFoundError
-    reservation_id, request_id, until = visit.reservation_id, op_id(), time.monotonic() + PATIENCE
+    reservation_id, request_id, until = visit.reservation_id, op_id(), _patience()
     # The newest revision first; where that does not come, the change would not either.
     feed.fetch(db.session(), deliverer(), terminal_row(), seconds=1.0)
     item = _waiting(reservation_id)
-    waiting.time_to_now(db.session(), deliverer(), found, visit_id, request_id, item, seconds=_left(until))
+    try:
+        waiting.time_to_now(
+            db.session(), deliverer(), found, visit_id, request_id, item, seconds=_left(until)
+        )
+    except UserError as error:
+        if error.status == 404:
+            raise
+        flash(f"予約時間を変更できませんでした。{error.message}{error.remedy}", "danger")
+        return go(url_for("register.visit", visit_id=visit_id))
     tell_ledger(visit_id, None, seconds=_left(until))
     flash("お席トットくんの予約時間を今に変更しました。", "success")
     return go(url_for("register.visit", visit_id=visit_id))

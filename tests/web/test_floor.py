@@ -1,0 +1,409 @@
+"""The floor's screens tried wrong: late, twice, offline, logged out, from elsewhere, full and empty."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from portal.demo import PASSWORD
+from tests.conftest import World
+from tests.floor import HTML, Evening, classed, parse, words
+
+Booked = Callable[..., str]
+HX = {"HX-Request": "true"}
+
+
+def op() -> str:
+    return str(uuid.uuid4())
+
+
+@pytest.fixture
+def evening(world: World) -> Evening:
+    return Evening(world)
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """What is asked of any database meanwhile."""
+    seen: list[str] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        seen.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+
+# -- 予約確認
+
+
+def test_C1_C2_columns_colours_and_what_is_seated_at_the_bottom(evening: Evening) -> None:
+    evening.do(
+        "予約(きのう,なし,-1440) / 予約(花子,A1,-90) / 予約(次郎,A2,30) / 予約(あした,A3,1440) / 配席(花子,A1)"
+    )
+    page = parse(evening.pos.get("/register/reservations").text)
+    head, *rows = page.iter(HTML + "tr")
+    assert [words(th) for th in head] == [
+        "ステータス",
+        "テーブル指定",
+        "予約時間",
+        "滞在時間",
+        "予約者名",
+        "人数",
+        "詳細",
+        "配席",
+    ]
+    seen = [(words(classed(r, "c-name")), words(classed(r, "c-state")), r.get("class")) for r in rows]
+    assert seen == [
+        ("きのう", "配席待ち", "otherday"), ("次郎", "配席待ち", "today"), ("あした", "配席待ち", "otherday"),
+        ("花子", "配席済", "done"),
+    ]  # fmt: skip
+    assert "配席" not in words(classed(rows[-1], "c-seat"))
+
+
+def test_C5_C6_a_failed_fetch_is_said_with_the_time_of_what_is_shown(evening: Evening) -> None:
+    evening.do("予約(花子,A1,30)")
+    assert "花子" in evening.pos.get("/register/reservations").text
+    evening.do("時間経過(7) / 台帳取消(花子) / 通信断")
+    for page in (
+        evening.pos.get("/register/reservations").text,
+        evening.pos.post("/register/reservations", headers=HX).text,
+        evening.pos.get(evening.pos.post("/register/reservations").location).text,
+    ):
+        assert "お席トットくんから予約を取得できませんでした。" in page
+        assert "最終更新 19:00" in page
+        assert "花子" in page
+    evening.do("通信復旧")
+    part = evening.pos.post("/register/reservations", headers=HX).text
+    assert part.lstrip().startswith('<div id="rows">')
+    assert "最終更新 19:07" in part
+    assert "花子" not in part
+
+
+def test_C5_after_refresh_the_list_does_not_ask_the_ledger_again(evening: Evening) -> None:
+    where = evening.pos.post("/register/reservations").location
+    evening.world.network.calls.clear()
+    evening.pos.get(where)
+    assert evening.world.network.calls == []
+
+
+def test_C7_both_are_marked_with_free_tables_that_are_large_enough(evening: Evening) -> None:
+    evening.do("予約(花子,A1,10,60,人数=4) / 予約(次郎,A3,10) / 来店(A1,滞在=90) / ブロック(A2)")
+    evening.world.run("UPDATE pos.dining_table SET capacity = 2 WHERE name IN ('A4', 'A5')")
+    evening.pos.post("/register/master-sync")
+    tile = evening.tiles()["A1"]
+    assert "▲" in tile
+    assert "19:10の予約(4名)と重なります。空席：A6、A7、C1" in tile
+    assert "19:00 に取得した予約で確認しています" in evening.pos.get("/register/tables").text
+    row = next(r for r in evening.waiting_list() if "花子" in r)
+    assert "▲" in row
+    assert "A1は使用中。空席：A6、A7、C1(19:00 時点)" in row
+
+
+# -- 配席
+
+
+def test_P1_O8_one_press_seats_at_all_requested_tables(evening: Evening) -> None:
+    evening.do("予約(花子,A1+A2,-5,人数=7)")
+    evening.pos.post("/register/reservations")
+    for path in ("/register/reservations?fetched=1", f"/register/reservations/{evening.ids['花子']}",
+                 f"/register/seat?reservation={evening.ids['花子']}"):  # fmt: skip
+        page = parse(evening.pos.get(path).text)
+        form = next(f for f in page.iter(HTML + "form") if "/register/seat/" in (f.get("action") or ""))
+    data = {i.get("name"): i.get("value") for i in form.iter(HTML + "input")}
+    assert evening.pos.post(form.get("action"), **data).status_code == 303
+    tiles = evening.tiles()
+    assert "花子 7名" in tiles["A1"]
+    assert "花子 7名" in tiles["A2"]
+    assert next(r for r in evening.waiting_list() if "花子" in r).startswith("配席済A1、A2")
+
+
+def test_P3_one_press_seats_a_walk_in_for_the_stores_usual_stay(evening: Evening) -> None:
+    path = f"/register/seat/{evening.table('A2')}"
+    page = evening.pos.get(f"/register/tables/{evening.table('A2')}").text
+    assert '<button class="btn btn-outline-primary" name="party_size" value="3">3名</button>' in page
+    assert evening.pos.post(path, op_id=op(), party_size="3").location == "/register/tables"
+    assert "120分" in next(r for r in evening.rows() if "ウォークイン" in r)
+
+
+def test_P1_登録_goes_on_to_the_order_and_配席のみ_to_the_tables(evening: Evening) -> None:
+    first = evening.pos.post(
+        f"/register/seat/{evening.table('A1')}", op_id=op(), party_size="2", then="order"
+    )
+    second = evening.pos.post(
+        f"/register/seat/{evening.table('A2')}", op_id=op(), party_size="2", then="tables"
+    )
+    assert "/register/visits/" in first.location
+    assert second.location == "/register/tables"
+
+
+def test_P8_back_and_登録_again_gives_the_first_result_and_a_fresh_form_says_who(evening: Evening) -> None:
+    path, once = f"/register/seat/{evening.table('A1')}", op()
+    for _ in range(2):
+        assert evening.pos.post(path, op_id=once, party_size="2").status_code == 303
+    assert evening.world.one("SELECT count(*) FROM pos.visit") == 1
+    again = evening.pos.get(path)
+    assert again.location == "/register/tables"
+    assert "19:00に接客 次郎さん(POS-1)の操作で使用中になりました" in evening.pos.get(again.location).text
+
+
+@pytest.mark.parametrize(
+    ("field", "typed", "said"),
+    [("time", "25:99", "予約時間は「19:30」のように"), ("time", "😀", "予約時間は"), ("stay", "0", "滞在時間(分)は1から"),
+     ("stay", "<b>", "滞在時間(分)は"), ("memo", "あ" * 501, "500文字以内"), ("memo", "\x00", "使用できない文字"), ("party_size", "", "人数を入力")],
+)  # fmt: skip
+def test_P2_bad_input_is_answered_at_its_field_and_stays_as_typed(
+    evening: Evening, field: str, typed: str, said: str
+) -> None:
+    evening.do("予約(花子,A1,-5)")
+    evening.pos.post("/register/reservations")
+    given = {"party_size": "2", "time": "１９：１０", "stay": "60", "memo": "窓側", field: typed}
+    answer = evening.pos.post(
+        f"/register/seat/{evening.table('A1')}", op_id=op(), reservation=evening.ids["花子"], **given
+    )
+    assert answer.status_code == 422
+    error = next(i for i in parse(answer.text).iter() if i.get("id") == f"f-{field}-error")
+    assert said in words(error)
+    if field != "memo":
+        assert "窓側" in answer.text
+    assert evening.world.one("SELECT count(*) FROM pos.visit") == 0
+
+
+# -- messages
+
+
+def test_M3_stands_word_for_word_with_its_bar(evening: Evening) -> None:
+    evening.do("予約(花子,T1,20,120) / 来店(T1,滞在=60)")
+    page = parse(evening.pos.get("/register/tables").text)
+    text = next(i for i in page.iter() if i.get("id") == "notice-text")
+    assert words(text) == "時間が重複する予約情報が存在します。お席トットくん画面をご確認下さい。[19:20~ T1]"
+    svg = next(i for i in page.iter() if "overlap-bar" in (i.get("class") or ""))
+    assert svg.get("aria-label") == "このお客様 19:00から20:00、予約 19:20から21:20"
+    assert "重なり 40分" in words(classed(page, "bar-key"))
+    assert "閉じる" in [words(b) for b in page.iter(HTML + "button")]
+
+
+@pytest.mark.parametrize(
+    ("done", "text"),
+    [
+        ("来店(A7)", "対象テーブルはお席トットくんの座席情報に存在しません。お席トットくんへの同期状況とマッピング状況をご確認ください。[エラーコード：SEAT_NOT_MAPPED]"),
+        ("座席名変更(A5,B5) / 来店(A5)", "お席トットくんの座席情報と不整合があります。お席トットくん画面の座席情報をご確認ください"),
+        ("予約(花子,A1,60) / 配席(花子,A1)", "予約台帳連携に失敗しました。"),
+        ("通信断 / 来店(A1)", "予期せぬエラーが発生しました。"),
+    ],
+)  # fmt: skip
+def test_M4_M4b_M5_M6_stand_word_for_word(evening: Evening, done: str, text: str) -> None:
+    evening.do(done)
+    page = parse(evening.pos.get("/register/tables").text)
+    assert words(next(i for i in page.iter() if i.get("id") == "notice-text")) == text
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_P5_the_message_offers_予約時間を今に変更_only_where_the_store_allows_it(
+    evening: Evening, allowed: bool
+) -> None:
+    evening.do(("時間変更許可 / " if allowed else "") + "予約(花子,A1,60) / 配席(花子,A1)")
+    assert ("予約時間を今に変更" in evening.pos.get("/register/tables").text) == allowed
+    assert (
+        "予約時間を今に変更" in evening.pos.get(f"/register/visits/{evening.visit('A1')}").text
+    ) == allowed
+
+
+# -- the ledger slow
+
+
+@pytest.mark.parametrize("what", ["seat", "list", "refresh", "change", "time-now", "block", "move"])
+def test_M6_the_person_waits_three_seconds_at_most(
+    evening: Evening, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Time passes as the ledger would take it: each request runs into the limit that it was given."""
+    world = evening.world
+    evening.do("ブロック送信 / 時間変更許可 / 予約(花子,A1,60) / 配席(花子,A1) / 来店(A3) / 予約(次郎,A4,30)")
+    evening.pos.post("/register/reservations")
+    waits: list[float] = []
+
+    def slow(request: httpx.Request) -> httpx.Response:
+        waits.append(request.extensions["timeout"]["read"])
+        world.clock.offset += timedelta(seconds=waits[-1])
+        raise httpx.ReadTimeout("slow")
+
+    monkeypatch.setattr(world.network, "handle_request", slow)
+    visit = evening.visit("A3")
+    acts: dict[str, Callable[[], Any]] = {
+        "seat": lambda: evening.pos.post(f"/register/seat/{evening.table('A5')}", op_id=op(), party_size="2"),
+        "list": lambda: evening.pos.get("/register/reservations"),
+        "refresh": lambda: evening.pos.post("/register/reservations"),
+        "change": lambda: evening.pos.post(f"/register/reservations/{evening.ids['次郎']}/change", op_id=op(), revision="1",
+                                           party_size="5", time="19:30", stay="60"),
+        "time-now": lambda: evening.pos.post(f"/register/visits/{evening.visit('A1')}/time-now", op_id=op()),
+        "block": lambda: evening.pos.post(f"/register/tables/{evening.table('A6')}/block", op_id=op()),
+        "move": lambda: evening.pos.post(f"/register/visits/{visit}/move", op_id=op(), table_id=evening.table("A6")),
+    }  # fmt: skip
+    answer = acts[what]()
+    assert answer.status_code in (200, 303, 422)
+    assert waits
+    assert sum(waits) <= 3.0, waits
+
+
+# -- logged out
+
+
+def test_an_expired_login_keeps_what_was_typed(evening: Evening) -> None:
+    pos = evening.pos
+    pos.get(f"/register/seat/{evening.table('A1')}")
+    evening.world.run("DELETE FROM pos.web_session")
+    given = {
+        "party_size": "3",
+        "stay": "75",
+        "memo": "誕生日 <b>",
+        "op_id": op(),
+        "also": [evening.table("A2")],
+    }
+    answer = pos.post(f"/register/seat/{evening.table('A1')}", **given)
+    assert answer.location == "/login?next=%2Fregister%2Fresume"
+    page = pos.get(answer.location).text
+    assert "操作はまだ行われていません" in page
+    answer = pos.post(
+        "/login", company_code="10001", staff_code="staff", password=PASSWORD, next="/register/resume"
+    )
+    page = parse(pos.get(answer.location).text)
+    form = next(f for f in page.iter(HTML + "form") if "/register/seat/" in (f.get("action") or ""))
+    data = {i.get("name"): i.get("value") for i in form.iter(HTML + "input")}
+    assert data["memo"] == "誕生日 <b>"
+    assert pos.post(form.get("action"), **data).status_code == 303
+    tiles = evening.tiles()
+    assert "ウォークイン 3名" in tiles["A1"]
+    assert "ウォークイン 3名" in tiles["A2"]
+    assert pos.get("/register/resume").location == "/register/tables"
+
+
+def test_an_expired_login_never_swaps_the_login_page_into_the_list(evening: Evening) -> None:
+    evening.world.run("DELETE FROM pos.web_session")
+    answer = evening.pos.get(
+        "/register/tables", **HX, **{"HX-Current-URL": "http://localhost/register/tables"}
+    )
+    assert answer.headers["HX-Redirect"] == "/login?next=%2Fregister%2Ftables"
+    assert answer.text == ""
+    away = evening.pos.get("/register/tables", **HX, **{"HX-Current-URL": "https://evil.example//x/"})
+    assert "evil" not in away.headers["HX-Redirect"]
+
+
+# -- from elsewhere, stale, full, empty
+
+
+def test_another_stores_visit_and_training_are_not_found(evening: Evening) -> None:
+    evening.do("来店(A1)")
+    visit = evening.visit("A1")
+    paths = ("", "/move", "/merge", "/change")
+    evening.do("トレーニング")
+    for path in paths:
+        assert evening.pos.get(f"/register/visits/{visit}{path}").status_code == 404
+    evening.do("端末(POS-3)")
+    assert evening.pos.get(f"/register/visits/{visit}/move").status_code == 200
+    evening.world.run(
+        "UPDATE pos.visit SET store_id = (SELECT id FROM pos.store WHERE company_id = 1 AND code = '002')"
+    )
+    for path in paths:
+        assert evening.pos.get(f"/register/visits/{visit}{path}").status_code == 404
+    assert (
+        evening.pos.post(
+            f"/register/visits/{visit}/move", op_id=op(), table_id=evening.table("A2")
+        ).status_code
+        == 404
+    )
+
+
+def test_S1_a_table_deleted_since_the_last_master_sync_is_said_with_what_to_do(evening: Evening) -> None:
+    table = evening.table("A1")
+    evening.do("来店(A2)")
+    visit = evening.visit("A2")
+    evening.world.run("UPDATE pos.dining_table SET deleted_at = now() WHERE id = :i", i=table)
+    for answer in (
+        evening.pos.post(f"/register/seat/{table}", op_id=op(), party_size="2"),
+        evening.pos.post(f"/register/visits/{visit}/move", op_id=op(), table_id=table),
+        evening.pos.post(f"/register/tables/{table}/block", op_id=op()),
+    ):
+        assert answer.status_code == 422
+        assert "このテーブルは削除されています。" in answer.text
+        assert "マスタ同期" in answer.text
+    evening.pos.post("/register/master-sync")
+    assert evening.pos.get(f"/register/tables/{table}").status_code == 404
+
+
+def test_P8_a_move_from_a_stale_page_says_who_changed_the_party(evening: Evening) -> None:
+    evening.do("来店(A1)")
+    visit = evening.visit("A1")
+    revision = re.search(
+        r'name="revision" value="(\d+)"', evening.pos.get(f"/register/visits/{visit}/move").text
+    )
+    assert revision
+    evening.do("端末(POS-2) / 移動(A1,A2)")
+    answer = evening.pos.post(
+        f"/register/visits/{visit}/move", op_id=op(), table_id=evening.table("A3"), revision=revision[1]
+    )
+    assert answer.status_code == 409
+    assert "接客 次郎さん(POS-2)の操作で変更されています" in answer.text
+    assert f'value="{evening.table("A3")}"' in answer.text
+
+
+def test_a_store_without_tables_says_what_to_do(evening: Evening) -> None:
+    evening.world.run("UPDATE pos.dining_table SET deleted_at = now()")
+    evening.pos.post("/register/master-sync")
+    page = evening.pos.get("/register/tables").text
+    assert "テーブルがありません" in page
+    assert "マスタ同期" in page
+
+
+def test_names_are_text_whatever_they_hold(evening: Evening) -> None:
+    name = "<script>alert(1)</script>👩‍🍳 とても長い名前" + "あ" * 8
+    evening.do(f"予約({name.replace('(1)', '')},A1,-5)")
+    shown = name.replace("(1)", "")
+    evening.do(f"配席({shown},A1)")
+    for path in ("/register/tables", "/register/reservations", f"/register/visits/{evening.visit('A1')}"):
+        page = evening.pos.get(path).text
+        assert "<script>alert" not in page
+        assert shown.split("</script>")[1] in page
+
+
+def test_a_full_floor_asks_the_database_no_more_than_an_empty_one(evening: Evening) -> None:
+    """200 tables, 300 reservations, 60 parties: the number of statements does not grow with them."""
+    world = evening.world
+
+    def asked(path: str) -> int:
+        evening.pos.get(path)
+        with statements() as seen:
+            assert evening.pos.get(path).status_code == 200
+        return len(seen)
+
+    paths = ("/register/tables", "/register/reservations?fetched=1")
+    few = [asked(path) for path in paths]
+    world.run(
+        "INSERT INTO pos.dining_table (id, company_id, store_id, name, capacity, position, kind)"
+        " SELECT gen_random_uuid(), 1, id, 'B' || n, 4, n, 'normal' FROM pos.store, generate_series(1, 200) n"
+        " WHERE company_id = 1 AND code = '001'"
+    )
+    world.run(
+        "INSERT INTO ledger.reservation (id, company_id, shop_id, kind, status, guest_name, party_size, start_at, stay_minutes)"
+        " SELECT gen_random_uuid(), 1, id, 'reservation', 'before', 'お客様' || n, 2, :at, 60"
+        " FROM ledger.shop, generate_series(1, 300) n WHERE public_id = 'OT100011'", at=world.clock.now(),
+    )  # fmt: skip
+    world.run("UPDATE ledger.shop SET version = version + 1")
+    evening.pos.post("/register/master-sync")
+    for n in range(1, 21):
+        evening.pos.post(f"/register/seat/{evening.table(f'B{n}')}", op_id=op(), party_size="2")
+    many = [asked(path) for path in paths]
+    assert evening.pos.get(paths[0]).text.count('id="tile-') == 210
+    assert evening.pos.get(paths[1]).text.count("配席待ち") >= 300
+    assert many == few
