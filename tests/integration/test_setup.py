@@ -78,8 +78,13 @@ class MailServer(threading.Thread):
 def test_L1_the_reset_link_is_mailed_and_a_dead_mail_server_shows_it(world: World) -> None:
     admin = world.login()
     staff = world.one("SELECT id FROM pos.staff WHERE company_id = 1 AND code = 'staff'")
-    assert admin.post(f"/operations/staff/{staff}/email", email="x").status_code == 422
-    assert admin.post(f"/operations/staff/{staff}/email", email="ｓｔａｆｆ@example.jp").status_code == 303
+    store = world.one("SELECT id FROM pos.store WHERE company_id = 1 AND code = '001'")
+    revision = world.one("SELECT revision FROM pos.staff WHERE id = :id", id=staff)
+    person = {"name": "店員", "role": "store_staff", "store_ids": store, "active": "1", "revision": revision}
+    assert admin.post(f"/operations/staff/{staff}", email="x", **person).status_code == 422
+    assert (
+        admin.post(f"/operations/staff/{staff}", email="ｓｔａｆｆ@example.jp", **person).status_code == 303
+    )
     server = MailServer()
     server.start()
     world.app.config["SMTP_URL"] = f"smtp://127.0.0.1:{server.port}"
