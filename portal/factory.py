@@ -20,6 +20,7 @@ from portal.checkout.receipt_views import blueprint as receipts
 from portal.checkout.slip_views import blueprint as slips
 from portal.checkout.views import blueprint as checkout
 from portal.database import bind_company, db, engine_options
+from portal.days.views import blueprint as days
 from portal.identity import importer as staff_csv
 from portal.identity.pin_views import blueprint as pins
 from portal.identity.service import Actor, actor_of
@@ -36,6 +37,7 @@ from portal.link.delivery import Deliverer
 from portal.mapping.views import blueprint as mapping
 from portal.operations.delivery_views import blueprint as operations
 from portal.payment_types.views import blueprint as payment_types
+from portal.printing.views import blueprint as printing
 from portal.register.floor_views import blueprint as floor
 from portal.register.operation_views import blueprint as operate
 from portal.register.resume import keep_typed
@@ -47,6 +49,9 @@ from portal.stores import importer as store_csv
 from portal.stores.views import blueprint as stores
 from portal.tables import importer as table_csv
 from portal.tables.views import blueprint as tables
+from portal.terminal_api import access as terminal_access
+from portal.terminal_api.document import blueprint as terminal_document
+from portal.terminal_api.views import blueprint as terminal_api
 from portal.terminals.views import blueprint as terminals
 from portal.web.context import init_web, is_htmx, permission, render
 from portal.web.live import attributes
@@ -168,6 +173,7 @@ def create_app(
     db.init_app(app)
     init_web(app)
     app.jinja_env.globals["live"] = attributes
+    app.extensions["json_problems"] = (terminal_access.PREFIX, terminal_access.http_problem)
     manager = LoginManager(app)
     manager.session_protection = "basic"
     for blueprint in (
@@ -192,6 +198,10 @@ def create_app(
         people,
         imports,
         stores,
+        printing,
+        days,
+        terminal_api,
+        terminal_document,
     ):
         app.register_blueprint(blueprint)
     clock = clock or SystemClock()
@@ -216,11 +226,12 @@ def create_app(
             return None
         view: Any = app.view_functions.get(request.endpoint or "")
         if view is None:
-            raise NotFound
+            # No such path, or not with this method: Flask knows which.
+            raise request.routing_exception or NotFound
         needs = view.permission
         g.actor = None
         bind_company(db.session(), None)
-        if needs == "public":
+        if needs in ("public", "token"):
             return None
         if not current_user.is_authenticated:
             back = _back(typed=needs == "register")

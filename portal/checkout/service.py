@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -86,20 +87,33 @@ def order(
     quantity: int, now: datetime, note: str = "",
 ) -> None:  # fmt: skip
     """Put a menu item, as the terminal's master knows it (S1), on the slip."""
-    item = next((m for m in device.menu if m["id"] == str(item_id)), None)
-    if item is None:
+    order_all(session, device, actor, op_id, visit_id, [(item_id, quantity, note)], now)
+
+
+def order_all(
+    session: Session, device: Device, actor: Actor, op_id: uuid.UUID, visit_id: uuid.UUID,
+    wishes: Sequence[tuple[uuid.UUID, int, str]], now: datetime,
+) -> None:  # fmt: skip
+    """Put several items (id, quantity, note) on the slip, all or none; NotFoundError for what the master has not."""
+    items = {m["id"]: m for m in device.menu}
+    if any(str(item_id) not in items for item_id, _, _ in wishes):
         raise NotFoundError
 
     def work(s: Session) -> dict[str, Any]:
         visit = seated(s, device, visit_id)
         slip = ensure_slip(s, visit, now)
         ensure_no_part_paid(s, lock_root(s, slip))
-        line = SlipLine(company_id=visit.company_id, slip_id=slip.id, menu_item_id=item_id, name=item["name"],
-                        unit_price_yen=item["price_yen"], tax_percent=item["tax_percent"], quantity=quantity,
-                        note=note, ordered_at=now, ordered_by=actor.id)  # fmt: skip
-        s.add(line)
+        lines = []
+        for item_id, quantity, note in wishes:
+            item = items[str(item_id)]
+            lines.append(
+                SlipLine(company_id=visit.company_id, slip_id=slip.id, menu_item_id=item_id, name=item["name"],
+                         unit_price_yen=item["price_yen"], tax_percent=item["tax_percent"], quantity=quantity,
+                         note=note, ordered_at=now, ordered_by=actor.id)
+            )  # fmt: skip
+        s.add_all(lines)
         bills.touch(s, slip, accepts_points=accepts_points(device))
-        return {"line_id": str(line.id), "slip": label(slip)}
+        return {"line_id": str(lines[-1].id), "slip": label(slip)}
 
     once(session, device, op_id, "order", now, work)
 

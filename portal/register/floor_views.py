@@ -8,6 +8,7 @@ from flask import Blueprint, Response, current_app, flash, g, redirect, request,
 from werkzeug.wrappers import Response as BaseResponse
 
 from portal.database import db, run_write
+from portal.days import service as days
 from portal.kernel.errors import UserError
 from portal.link import feed
 from portal.register.devices import device_of
@@ -88,13 +89,11 @@ def open_day() -> BaseResponse:
     """開局 (S3)."""
     found = device(ready=False)
     now = deliverer().clock.now()
-    made = run_write(
-        db.session(),
-        lambda s: terminals.open_day(s, g.actor, s.get_one(Terminal, found.id), found.business_date, now),
-    )
-    if made:
+    outcome = days.open_day(db.session(), g.actor, found, now)
+    if outcome != "open":
         ok = found.kind == "handy" or feed.fetch(db.session(), deliverer(), terminal_row())
-        text = "開局しました。マスタ同期も完了しました。"
+        text = "もう一度開局しました。" if outcome == "reopened" else "開局しました。"
+        text += "マスタ同期も完了しました。"
         flash(
             text if ok else text + "予約はまだ取得できていません。ネットワークの接続状態をご確認ください。",
             "success" if ok else "warning",

@@ -17,6 +17,7 @@ from portal.audit.models import record
 from portal.checkout import slips
 from portal.checkout.models import Slip, SlipLine
 from portal.database import constraint_name, run_write
+from portal.days import gate
 from portal.identity.models import Staff
 from portal.identity.service import Actor
 from portal.kernel.errors import ConflictError, NotFoundError, UserError
@@ -30,6 +31,9 @@ from portal.tables.models import DiningTable
 from portal.terminals.models import Terminal
 from portal.visits.models import Occupancy, Operation, Visit
 from portal.visits.service import bump, release_tables, settle_new, tables_of, take_tables
+
+# What does not touch the day that 閉局 closes; 閉局 itself takes its own lock.
+ANY_TIME = frozenset({"close_day", "bookmark", "bookmark_remove", "returned", "reset"})
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,8 @@ def once(
                     "この操作は受け付けられませんでした。", "画面を開き直して、もう一度操作してください。"
                 )
             return operation.result
+        if kind not in ANY_TIME:
+            gate.hold_open(s, device.store_id, device.business_date, device.training)
         result = work(s)
         operation.result = result
         return result

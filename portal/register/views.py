@@ -10,10 +10,13 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from portal.checkout import service as checkout
 from portal.database import db
+from portal.days import gate
+from portal.days import service as days
 from portal.kernel.errors import NotFoundError, UserError
 from portal.kernel.ids import new_id, parse_id
 from portal.link import feed
 from portal.link.contract import ReservationItem
+from portal.printing import service as printing
 from portal.register import operation_queries, service
 from portal.register.floor_views import device, shared, terminal_row
 from portal.register.messages import open_message
@@ -66,8 +69,12 @@ def op_id() -> uuid.UUID:
 @blueprint.get("/")
 @permission("register")
 def top() -> Response:
-    device(ready=False)
-    return render("register/top.html", **shared())
+    found = device(ready=False)
+    session = db.session()
+    unclosed = [day for day in days.days_to_close(session, found) if day < found.business_date]
+    closed = gate.standing(session, found.store_id, found.business_date, found.training)
+    return render("register/top.html", unclosed=unclosed if found.kind != "handy" else [], closed=closed,
+                  print_jobs=printing.waiting_count(session, found), **shared())  # fmt: skip
 
 
 @blueprint.get("/settings")

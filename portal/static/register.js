@@ -76,7 +76,36 @@
       else if (field.value.length < 6) field.value += key;
     });
   });
-  document.addEventListener("DOMContentLoaded", () => keypads(document));
+
+  // 閉局: the drawer adds up while it is counted; the server counts again.
+  const yen = (amount) => `${amount < 0 ? "-" : ""}¥${Math.abs(amount).toLocaleString("ja-JP")}`;
+  const whole = (text) => {
+    const value = text.normalize("NFKC").replaceAll(",", "").trim();
+    return /^[0-9]{1,9}$/.test(value) ? Number(value) : 0;
+  };
+  const drawers = (root) => root.querySelectorAll("form[data-drawer]").forEach((form) => {
+    const part = (name) => form.querySelector(`[data-${name}]`);
+    part("count").hidden = true;
+    const add = () => {
+      let total = 0;
+      form.querySelectorAll("input[data-value]").forEach((input) => {
+        const sum = whole(input.value) * Number(input.dataset.value);
+        input.closest("tr").querySelector("[data-yen]").textContent = yen(sum);
+        total += sum;
+      });
+      const expected = Number(part("expected").dataset.base) + whole(part("float").value);
+      const difference = total - expected;
+      part("expected").textContent = yen(expected);
+      form.elements.expected_yen.value = expected;
+      part("counted").textContent = yen(total);
+      const text = yen(difference) + (difference ? (difference > 0 ? "　多い" : "　不足") : "");
+      if (part("difference").textContent !== text) part("difference").textContent = text;
+      part("difference").classList.toggle("over", difference !== 0);
+    };
+    form.addEventListener("input", add);
+    add();
+  });
+  document.addEventListener("DOMContentLoaded", () => { keypads(document); drawers(document); });
 })();
 (() => {
   // 会計: the keypad, what is left and the change while the amount is typed; printing. All of it works without this.

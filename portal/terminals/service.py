@@ -183,12 +183,16 @@ def master_of(session: Session, terminal: Terminal) -> dict[str, Any] | None:
 
 
 def open_day(session: Session, actor: Actor, terminal: Terminal, day: date, now: datetime) -> bool:
-    """開局: syncs the master by itself (S3); False where the day is open already."""
+    """開局: syncs the master by itself (S3), also again after a 閉局; False where the day is open already."""
+    values = {"opened_at": now, "opened_by": actor.id}
     made = session.execute(
         insert(Opening)
         .values(id=new_id(), company_id=terminal.company_id, store_id=terminal.store_id, terminal_id=terminal.id,
-                business_date=day, opened_at=now, opened_by=actor.id)
-        .on_conflict_do_nothing()
+                business_date=day, **values)
+        .on_conflict_do_update(
+            index_elements=["terminal_id", "business_date"], set_={**values, "closed_at": None},
+            where=Opening.closed_at.is_not(None),
+        )
         .returning(Opening.id)
     ).first()  # fmt: skip
     if made is not None:
@@ -197,5 +201,7 @@ def open_day(session: Session, actor: Actor, terminal: Terminal, day: date, now:
 
 
 def is_open(session: Session, terminal: Terminal, day: date) -> bool:
-    statement = select(Opening.id).where(Opening.terminal_id == terminal.id, Opening.business_date == day)
+    statement = select(Opening.id).where(
+        Opening.terminal_id == terminal.id, Opening.business_date == day, Opening.closed_at.is_(None)
+    )
     return session.scalar(statement) is not None

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
+import uuid
+
 from portal.link.contract import VisitState
 from portal.visits.models import Visit
 
@@ -70,3 +74,15 @@ def wire_state(
             "merged_into": merged_into,
         }
     )  # fmt: skip
+
+
+def delivery_number(visit_id: uuid.UUID) -> str:
+    """The number of a visit's delivery as paper and people pass it on: 3F9A-07C2 (M12, D2)."""
+    tail = visit_id.hex[-8:].upper()
+    return f"{tail[:4]}-{tail[4:]}"
+
+
+def delivery_tail(typed: str) -> str | None:
+    """What ends the visit's id, of a number as it was typed; None where it is no such number."""
+    text = unicodedata.normalize("NFKC", typed).replace("-", "").replace("ー", "").replace(" ", "").lower()
+    return text if re.fullmatch(r"[0-9a-f]{8}", text) else None

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from flask import Flask, Response, g, make_response, redirect, render_template, request, url_for
+from flask import Flask, Response, current_app, g, make_response, redirect, render_template, request, url_for
 from flask_login import AnonymousUserMixin
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from htmx_flask import Htmx
@@ -19,7 +19,7 @@ from jinja2 import StrictUndefined
 from jinja2_fragments.flask import render_block
 from sqlalchemy.exc import InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Response as BaseResponse
 
 from portal.database import sqlstate
@@ -146,6 +146,10 @@ def _finish(response: Response) -> Response:
 
 def problem_page(status: int, message: str, remedy: str) -> Response:
     """An error as a whole page, or as a message for HTMX: what happened, why, what to do."""
+    prefix, as_json = current_app.extensions.get("json_problems", ("", None))
+    if as_json is not None and request.path.startswith(prefix):
+        found: Response = as_json(status, message, remedy)
+        return found
     if status >= 500 and "_login_user" not in g:
         # The page must not ask the database who is there: it may be what failed.
         g._login_user = AnonymousUserMixin()
@@ -175,7 +179,10 @@ def _http_error(error: HTTPException) -> BaseResponse:
     if status < 400:
         return error.get_response()
     message, remedy = TEXTS.get(status, TEXTS[500] if status >= 500 else TEXTS[400])
-    return problem_page(status, message, remedy)
+    response = problem_page(status, message, remedy)
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
+    return response
 
 
 NOT_SAVED = {"53100": "ディスクの空き容量がないため", "25006": "データベースが読み取り専用のため"}

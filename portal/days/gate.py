@@ -1,0 +1,40 @@
+"""Whether a store's business day may still be worked on. Knows the tables only, so that every command can ask."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import date
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from portal.days.models import DayClose
+from portal.kernel.errors import ConflictError
+
+
+def _key(store_id: uuid.UUID, training: bool) -> str:
+    return f"day:{store_id}:{training}"
+
+
+def hold_open(session: Session, store_id: uuid.UUID, day: date, training: bool) -> None:
+    """Until this transaction ends nobody closes the day. Raises ConflictError where it is closed already."""
+    session.execute(select(func.pg_advisory_xact_lock_shared(func.hashtext(_key(store_id, training)))))
+    if standing(session, store_id, day, training) is not None:
+        raise ConflictError(
+            f"営業日 {day:%Y/%m/%d} は閉局しています。", "続ける場合は、TOPで「開局」を押してください。"
+        )
+
+
+def hold_closed(session: Session, store_id: uuid.UUID, training: bool) -> None:
+    """Until this transaction ends nothing is seated, ordered or paid in the store: what is read stays true."""
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtext(_key(store_id, training)))))
+
+
+def standing(session: Session, store_id: uuid.UUID, day: date, training: bool) -> DayClose | None:
+    """The 閉局 of a day, unless the day was opened again."""
+    return session.scalar(
+        select(DayClose).where(
+            DayClose.store_id == store_id, DayClose.business_date == day, DayClose.training == training,
+            DayClose.reopened_at.is_(None),
+        )
+    )  # fmt: skip
