@@ -88,8 +88,8 @@
     part("count").hidden = true;
     const add = () => {
       let total = 0;
-      form.querySelectorAll("input[data-value]").forEach((input) => {
-        const sum = whole(input.value) * Number(input.dataset.value);
+      form.querySelectorAll("input[data-piece]").forEach((input) => {
+        const sum = whole(input.value) * Number(input.dataset.piece);
         input.closest("tr").querySelector("[data-yen]").textContent = yen(sum);
         total += sum;
       });
