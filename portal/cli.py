@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -13,7 +14,8 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -21,6 +23,8 @@ import httpx
 
 from portal import asgi, migrate, worker
 from portal import demo as demo_data
+from portal.conformance.bench import CASES
+from portal.conformance.run import conformance
 from portal.database import PrivilegedRoleError, refuse_privileged
 from portal.embedded import DATABASE, EmbeddedError, EmbeddedPostgres
 from portal.settings import Settings, SettingsError
@@ -153,6 +157,53 @@ def doctor() -> None:
         if ledger_url is not None:
             check("お席トットくんへの接続", lambda: httpx.get(ledger_url + "/login", timeout=5).is_success)
     sys.exit(1 if bad else 0)
+
+
+@main.command("conformance")
+@click.option("--ledger", required=True, help="予約台帳のURL(/api/v1 の手前まで)")
+@click.option("--client-id", required=True, help="試験用の店舗に発行された、未使用のClient id")
+@click.option("--company-code", default="10001", show_default=True, help="Client idの企業コード")
+@click.option("--store-code", default="001", show_default=True, help="Client idの店舗コード")
+@click.option("--wait", "wait_seconds", default=600.0, show_default=True, help="座席のマッピングを待つ秒数")
+@click.option("--only", default="", help="試すケースをコンマ区切りで指定します(例 S3,F1)。")
+@click.option("--json", "as_json", is_flag=True, help="結果をJSONで出力します。")
+def conformance_command(
+    ledger: str,
+    client_id: str,
+    company_code: str,
+    store_code: str,
+    wait_seconds: float,
+    only: str,
+    as_json: bool,
+) -> None:
+    """予約台帳が連携の取り決め(docs/contract.md)どおりに動くか、実際のHTTPで確かめます.
+
+    終了コード: 0 すべて合格、1 不合格あり、3 準備がなく試していないものがあります。
+    """
+    outcomes = []
+    say = partial(click.echo, err=True)
+    codes = {code.strip() for code in only.split(",") if code.strip()}
+    unknown = codes - {each.code for each in CASES}
+    if unknown:
+        raise click.ClickException(f"--only のケースがありません: {', '.join(sorted(unknown))}")
+    for outcome in conformance(
+        ledger, client_id, company_code, store_code, only=codes, wait_seconds=wait_seconds, say=say
+    ):
+        outcomes.append(outcome)
+        if not as_json:
+            word = {"ok": "OK", "failed": "NG", "skipped": "--"}[outcome.state]
+            click.echo(
+                f"{word} {outcome.code:<4} {outcome.title}"
+                + (f"\n        {outcome.reason}" if outcome.reason else "")
+            )
+    states = [outcome.state for outcome in outcomes]
+    if as_json:
+        click.echo(json.dumps([asdict(outcome) for outcome in outcomes], ensure_ascii=False, indent=1))
+    else:
+        click.echo(
+            f"合格 {states.count('ok')}　不合格 {states.count('failed')}　未実施 {states.count('skipped')}"
+        )
+    sys.exit(1 if "failed" in states else 3 if "skipped" in states else 0)
 
 
 def _refuse_taken_port(settings: Settings) -> None:

@@ -314,3 +314,10 @@ def tickets() -> Response:
 
     run_write(ledger_db.session(), work)
     return answer(TicketAnswer(path=f"/ticket?t={token}", expires_in=TICKET_SECONDS), 201)
+
+
+@blueprint.route("/<path:_rest>", methods=["GET", "POST", "PUT", "DELETE", "PATCH"])
+@permission("public")
+def unknown(_rest: str) -> Response:
+    """Any other path or method, answered as the contract words it."""
+    raise ApiError(404, "NOT_FOUND")

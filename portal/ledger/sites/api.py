@@ -162,3 +162,10 @@ def page() -> Response:
         "ledger/contract.html", spec=document.spec(), source="ledger_site_api.openapi",
         about="予約サイトから予約台帳へ予約を届けるための取り決めです。",
     )  # fmt: skip
+
+
+@blueprint.route("/<path:_rest>", methods=["GET", "POST", "PUT", "DELETE", "PATCH"])
+@permission("public")
+def unknown(_rest: str) -> Response:
+    """Any other path or method."""
+    raise SiteApiError(404, "NOT_FOUND")
