@@ -163,6 +163,8 @@ def touch(session: Session, slip: Slip, *, accepts_points: bool) -> Slip:
     session.flush()
     root = lock_root(session, slip)
     root.revision += 1
+    # An amount of one's own was of the old sum.
+    root.split_amount = None
     if root.draft:
         bill = load(session, session.get_one(Visit, root.visit_id), accepts_points=accepts_points)
         # What was typed in for another sum is typed in again: change would be wrong, or money would be missing.

@@ -140,7 +140,7 @@ def _move_lines(
     if new is None:
         slips.leave_joint(session, old)
         old.visit_id = target.id
-        old.draft = []
+        old.draft, old.split_count, old.split_amount = [], None, None
         old.revision += 1
         session.flush()
         return None, old.number

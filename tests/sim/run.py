@@ -6,22 +6,22 @@ import random
 from datetime import timedelta
 
 from portal.kernel import ids
-from tests.sim.oracle import Oracle
 from tests.sim.register_acts import VERBS
 from tests.sim.staff_acts import CHANGES
 from tests.sim.stage import DisagreementError, Stage, stage
+from tests.sim.till_acts import TILL_VERBS, TillActs
 
 STEPS = 40
 
 
-class Sim(Oracle):
+class Sim(TillActs):
     def __init__(self, made: Stage, seed: int) -> None:
         super().__init__(made, seed)
         # Each evening has a taste of its own: rare things meet only where common ones leave them room.
         draw = lambda most: self.rng.choice([0.3, 1, 1, most])  # noqa: E731
         self.kinds = {"register": 5.0, "staff_side": 1.5 * draw(3), "sweep": 1.2 * draw(2), "clock": 1.2 * draw(2),
                       "late": 0.6 * draw(4), "trouble": 0.35 * draw(4)}  # fmt: skip
-        self.verbs = {verb: weight * draw(4) for verb, weight in VERBS.items()}
+        self.verbs = {verb: weight * draw(4) for verb, weight in (VERBS | TILL_VERBS).items()}
         self.troubles = {"outage": draw(2), "backup_or_restore": draw(4), "relink_store": draw(2)}
         self.changes = {what: weight * draw(4) for what, weight in CHANGES.items()}
         for _ in range(self.rng.randrange(1, 4)):

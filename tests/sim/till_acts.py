@@ -1,0 +1,278 @@
+"""The till in the simulation: discounts, payments, points, split and joint bills, 伝票取消; and what must agree."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from portal.checkout import joint, payments, voids
+from portal.checkout import service as checkout
+from portal.checkout.models import Slip
+from portal.checkout.payments import POINTS_LINE, Tender
+from portal.register import operations, service
+from portal.register.service import Device
+from tests.sim import model as m
+from tests.sim.oracle import Oracle, agree
+from tests.sim.register_acts import ON_A_VISIT
+from tests.sim.till_model import OTHER_POINTS, SITE, Till
+
+TYPES = [{"code": "cash", "name": "現金", "group": "cash"}, {"code": "credit", "name": "カード", "group": "credit"},
+         {"code": OTHER_POINTS, "name": "Vポイント", "group": "point"}, {"code": SITE, "name": "予約サイトポイント", "group": "point"}]  # fmt: skip
+TILL_VERBS = {"discount": 0.5, "tender": 0.8, "cross": 0.7, "enter": 0.4, "split": 0.6, "joint": 0.8, "part": 0.2,
+              "reverse": 0.2, "void": 0.4}  # fmt: skip
+ON_A_VISIT |= set(TILL_VERBS)
+PRICES = {10: 500, 8: 331}
+
+
+class TillActs(Oracle):
+    def __init__(self, made: Any, seed: int) -> None:
+        self.till = Till()
+        super().__init__(made, seed)
+
+    # -- setting up
+
+    def setup(self) -> None:
+        super().setup()
+        self.takeaway = self.uid()
+        self.sql("INSERT INTO pos.menu_item (id, company_id, store_id, name, price_yen, tax_percent)"
+                 " VALUES (:i, :c, :s, '弁当', 331, 8)", i=self.takeaway, c=self.company, s=self.store)  # fmt: skip
+
+    def device(self, terminal: str) -> Device:
+        found = super().device(terminal)
+        menu = [*found.menu, {"id": str(self.takeaway), "name": "弁当", "price_yen": 331, "tax_percent": 8}]
+        return replace(found, payment_types=TYPES, menu=menu)
+
+    def book(self) -> None:
+        before = set(self.model.books.rows)
+        super().book()
+        for row in set(self.model.books.rows) - before:
+            points = self.rng.choice([0, 0, 200, 500, 5000])
+            self.sql("UPDATE ledger.reservation SET site_points = :p, site_name = 'site' WHERE id = :i AND kind = 'reservation'",
+                     p=points, i=uuid.UUID(row))  # fmt: skip
+
+    def _seat(self, device: Device, item: Any) -> None:
+        before = set(self.model.visits)
+        super()._seat(device, item)
+        for visit in set(self.model.visits) - before:
+            self.till.tab(visit).reserved = item.site_points if item is not None else 0
+
+    # -- helpers
+
+    def _bill(self, visit: m.Visit) -> tuple[int, Slip | None]:
+        """The revision that the person saw, and the slip it is on."""
+        slip = checkout.open_slip(self.session, uuid.UUID(visit.id))
+        if slip is not None and slip.joined_to_id is not None:
+            slip = self.session.get_one(Slip, slip.joined_to_id)
+        self.session.rollback()
+        return (slip.revision if slip else 1), slip
+
+    def _seated(self, visit: m.Visit) -> bool:
+        """Whether every party of the bill still sits: then it may be changed or paid."""
+        return all(self.model.visits[v].now.status == "seated" for v in self.till.members(visit.id))
+
+    def _opened(self, visit: m.Visit) -> None:
+        head = self.model.visits[self.till.head(visit.id)]
+        self.model._open_slip(head)
+        self.till.tab(head.id).has_slip = True
+
+    def _fresh(self, visit: m.Visit) -> int:
+        # Read in a transaction of its own, as the page is.
+        return self._bill(visit)[0]
+
+    # -- what RegisterActs does without money
+
+    def order(self, device: Device, visit: m.Visit, now: datetime) -> None:
+        allowed = visit.now.status == "seated" and not self.till.half_paid(visit.id)
+        rate = self.rng.choice([10, 10, 8])
+        item = self.takeaway if rate == 8 else self.menu_item
+        self.act(f"order {rate}% {visit.id[-4:]}", allowed, lambda op: checkout.order(
+            self.session, device, self.actor, op, uuid.UUID(visit.id), item, 1, now))  # fmt: skip
+        if allowed:
+            self.model.order(visit)
+            self.till.order(visit.id, PRICES[rate], rate)
+
+    def cancel(self, device: Device, visit: m.Visit, now: datetime) -> None:
+        half = self.till.tab(visit.id).has_slip and self.till.half_paid(visit.id)
+        allowed = self.model.can_cancel(visit) and not half
+        self.act(f"cancel {visit.id[-4:]}", allowed, lambda op: service.cancel(
+            self.session, device, self.actor, op, uuid.UUID(visit.id), now))  # fmt: skip
+        if allowed:
+            self.till.cancel(visit.id)
+            self.model.cancel(visit, now)
+
+    def merge(self, device: Device, visit: m.Visit, now: datetime) -> None:
+        others = [v for v in self.model.visits.values() if v.training == visit.training]
+        sitting = [v for v in others if v.now.status == "seated"]
+        target = self.rng.choice(sitting if sitting and self.rng.random() < 0.9 else others)
+        allowed = self.model.can_merge(visit, target) and self.till.can_merge(visit.id, target.id)
+        self.act(f"merge {visit.id[-4:]} into {target.id[-4:]}", allowed, lambda op: operations.merge(
+            self.session, device, self.actor, op, uuid.UUID(visit.id), uuid.UUID(target.id), now))  # fmt: skip
+        if allowed:
+            self.till.merge(visit.id, target.id)
+            self.model.merge(visit, target, now)
+
+    def pay(self, device: Device, visit: m.Visit, now: datetime) -> None:
+        head = self.model.visits[self.till.head(visit.id)]
+        waits = len(self.till.members(visit.id)) > 1 and head.now.only_waiting
+        allowed = self._seated(visit) and not waits
+        seen = self._fresh(visit)
+        self.act(f"pay {visit.id[-4:]}", allowed, lambda op: payments.pay_cash(
+            self.session, device, self.actor, op, uuid.UUID(visit.id), seen, 100_000, now))  # fmt: skip
+        if not allowed:
+            return
+        self._opened(visit)
+        members = [self.model.visits[v] for v in self.till.members(visit.id)]
+        if self.till.pay(visit.id):
+            for member in members:
+                used = self.till.tab(member.id).used
+                self.model.pay(member, now)
+                member.history[-1] = replace(member.now, points=used)
+
+    # -- the till
+
+    def discount(self, device: Device, visit: m.Visit, now: datetime) -> None:
+        kind, value = self.rng.choice([("yen", 100), ("yen", 700), ("percent", 10), ("percent", 33)])
+        allowed = self._seated(visit) and self.till.can_discount(visit.id, kind, value)
+        seen = self._fresh(visit)
+        self.act(f"discount {value} {kind} {visit.id[-4:]}", allowed, lambda op: checkout.add_discount(
+            self.session, device, self.actor, op, uuid.UUID(visit.id), seen, kind, value, now))  # fmt: skip
+        if allowed:
+            self.till.discount(visit.id, kind, value)
+
+    def tender(self, device: Device, visit: m.Visit, now: datetime) -> None:
+        code = self.rng.choice(["cash", "credit", OTHER_POINTS, SITE, SITE])
+        yen = self.rng.choice([1, 100, 300, 500, 1000, 6000])
+        allowed = self._seated(visit) and self.till.can_tender(visit.id, code, yen)
+        seen = self._fresh(visit)
+        self.act(f"tender {code} {yen} {visit.id[-4:]}", allowed, lambda op: payments.add_line(
+            self.session, device, self.actor, op, uuid.UUID(visit.id), seen, Tender(code, yen), now))  # fmt: skip
+        if allowed:
+            self.till.tender(visit.id, code, yen)
+
+    def cross(self, device: Device, visit: m.Visit, now: datetime) -> None:
+        points = self.rng.random() < 0.7
+        seen, slip = self._bill(visit)
+        draft = slip.draft if slip is not None else []
+        if not points and not draft:
+            return
+        line = POINTS_LINE if points else str(draft[-1]["id"])
+        allowed = self._seated(visit) and (not points or self.till.points(visit.id) > 0)
+        self.act(f"cross {'points' if points else 'a line'} {visit.id[-4:]}", allowed, lambda op: payments.remove_line(
+            self.session, device, self.actor, op, uuid.UUID(visit.id), seen, line, now))  # fmt: skip
+        if allowed:
+            self.till.cross(visit.id, points=points)
+
+    def enter(self, device: Device, visit: m.Visit, now: datetime) -> None:
+        allowed = self._seated(visit)
+        self.act(f"enter {visit.id[-4:]}", allowed, lambda op: payments.enter(
+            self.session, device, op, uuid.UUID(visit.id), now))  # fmt: skip
+        if allowed:
+            self.till.enter(visit.id)
+
+    def split(self, device: Device, visit: m.Visit, now: datetime) -> None:
+        count = self.rng.choice([1, 2, 2, 3, 20, 21])
+        allowed = self._seated(visit) and self.till.can_split(visit.id, count)
+        seen = self._fresh(visit)
+        self.act(f"split {count} {visit.id[-4:]}", allowed, lambda op: payments.split(
+            self.session, device, self.actor, op, uuid.UUID(visit.id), seen, count, None, now))  # fmt: skip
+        if allowed:
+            self._opened(visit)
+            self.till.split(visit.id, count)
+
+    def reverse(self, device: Device, visit: m.Visit, now: datetime) -> None:
+        allowed = self._seated(visit) and self.till.half_paid(visit.id)
+        seen = self._fresh(visit)
+        self.act(f"reverse {visit.id[-4:]}", allowed, lambda op: payments.reverse_parts(
+            self.session, device, self.actor, op, uuid.UUID(visit.id), seen, now))  # fmt: skip
+        if allowed:
+            self.till.reverse(visit.id)
+
+    def joint(self, device: Device, visit: m.Visit, now: datetime) -> None:
+        others = [v for v in self.model.visits.values() if v.training == visit.training]
+        child = self.rng.choice(others)
+        sits = self._seated(visit) and child.now.status == "seated"
+        allowed = (sits and child.kind == "walk_in" and not visit.now.only_waiting
+                   and self.till.can_join(visit.id, child.id))  # fmt: skip
+        seen = self._fresh(visit)
+        self.act(f"joint {child.id[-4:]} on {visit.id[-4:]}", allowed, lambda op: joint.join(
+            self.session, device, self.actor, op, uuid.UUID(visit.id), uuid.UUID(child.id), seen, now))  # fmt: skip
+        if allowed:
+            for each in (visit, child):
+                self.model._open_slip(each)
+            self.till.join(visit.id, child.id)
+
+    def part(self, device: Device, visit: m.Visit, now: datetime) -> None:
+        head = self.till.head(visit.id)
+        if head == visit.id:
+            return
+        allowed = self._seated(visit) and not self.till.half_paid(visit.id)
+        seen = self._fresh(visit)
+        self.act(f"part {visit.id[-4:]} from {head[-4:]}", allowed, lambda op: joint.leave(
+            self.session, device, self.actor, op, uuid.UUID(head), uuid.UUID(visit.id), seen, now))  # fmt: skip
+        if allowed:
+            self.till.part_from(visit.id)
+
+    def void(self, device: Device, visit: m.Visit, now: datetime) -> None:
+        done = [v for v in self.model.visits.values() if v.training == visit.training and v.slip is not None]
+        if not done:
+            return
+        chosen = self.rng.choice(done)
+        slip = self.sql("SELECT id FROM pos.slip WHERE company_id = :c AND visit_id = :v AND number = :n",
+                        c=self.company, v=uuid.UUID(chosen.id), n=chosen.slip).scalar()  # fmt: skip
+        allowed = self.till.can_void(chosen.id)
+        self.act(f"void {chosen.slip} of {chosen.id[-4:]}", allowed, lambda op: voids.void(
+            self.session, device, self.actor, op, slip, "mistake", now))  # fmt: skip
+        if allowed:
+            self.till.void(chosen.id)
+
+    # -- when all has settled
+
+    def _compare_slips(self) -> None:
+        """Each visit's slip: its number, state, sum and payments by type; no number twice; points to be returned."""
+        rows = self._all(
+            "SELECT s.visit_id, s.number, s.business_date, s.training, s.status, s.total_yen, s.void_reason,"
+            " (SELECT count(*) FROM pos.slip_line l WHERE l.slip_id = s.id) AS lines,"
+            " (SELECT jsonb_object_agg(code, yen) FROM (SELECT p.type_code AS code, sum(p.amount_yen)::int AS yen"
+            "  FROM pos.payment p WHERE p.slip_id = s.id AND p.reversed_at IS NULL AND p.amount_yen > 0 GROUP BY 1) t) AS paid"
+            " FROM pos.slip s WHERE s.company_id = :c AND s.void_reason NOT IN ('merged', 'cancelled')"
+        )
+        real = {
+            (str(s.visit_id), s.number, s.business_date, s.training): (
+                s.status,
+                s.lines,
+                s.total_yen,
+                s.paid or {},
+            )
+            for s in rows
+        }
+        rules = {}
+        for visit in self.model.visits.values():
+            if visit.slip is None or visit.now.status == "cancelled":
+                continue
+            tab, paid = self.till.tab(visit.id), dict[str, int]()
+            for part in tab.parts:
+                for code, yen in part.items():
+                    paid[code] = paid.get(code, 0) + yen
+            status = "voided" if tab.voided else "open" if tab.total is None else "paid"
+            rules[visit.id, visit.slip, visit.day, visit.training] = (status, visit.lines, tab.total, paid)
+        agree("slips, yen by payment type (Y2, O9, O10)", real, rules)
+        agree("slips are there once", len(rows), len(real))
+        numbers = self._all("SELECT business_date, training, count(*) AS n, max(number) AS last FROM pos.slip"
+                            " WHERE company_id = :c GROUP BY 1, 2")  # fmt: skip
+        agree("numbers without a gap", [r for r in numbers if r.n != r.last], [])
+        owed = self._all("SELECT visit_id, reason, points FROM pos.point_return WHERE company_id = :c")
+        agree(
+            "points to be returned (Y7)",
+            {(str(r.visit_id), r.reason, r.points) for r in owed},
+            self.till.returns,
+        )
+        used = self.session.execute(
+            sa.text("SELECT id, points_used FROM pos.visit WHERE company_id = :c AND points_used > 0"),
+            {"c": self.company},
+        ).all()
+        agree("points used (Y7)", {str(r.id): r.points_used for r in used},
+              {v: t.used for v, t in self.till.tabs.items() if t.used})  # fmt: skip
