@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -71,6 +72,12 @@ class Sheet:
         return self.part.amount_yen if self.part is not None else self.total
 
 
+def in_order(payments: Sequence[Payment]) -> list[Payment]:
+    """As they were paid; of one part points first and cash, of which change is given, last."""
+    place = {"point": 0, "cash": 2}
+    return sorted(payments, key=lambda p: (p.paid_at, place.get(p.group, 1), -p.amount_yen))
+
+
 def heading(session: Session, store_id: uuid.UUID) -> Heading:
     """The store's receipt settings; where it has no 登録番号 of its own, the company's."""
     store = session.get_one(Store, store_id)
@@ -106,5 +113,5 @@ def sheet(session: Session, slip: Slip, part_id: uuid.UUID | None = None) -> She
     total = slip.total_yen if slip.total_yen is not None else gross
     return Sheet(
         heading(session, slip.store_id), groups, discounts, gross, total, rates, parts, part,
-        list(session.scalars(paid.order_by(Payment.paid_at, Payment.id))),
+        in_order(session.scalars(paid).all()),
     )  # fmt: skip

@@ -15,6 +15,7 @@ from portal.audit.models import record
 from portal.checkout.domain import SITE_POINTS
 from portal.checkout.models import Payment, PointReturn, Slip, SlipPart
 from portal.checkout.payments import add_return
+from portal.checkout.receipt import in_order
 from portal.checkout.slips import children, label, paid_parts
 from portal.identity.models import Staff
 from portal.identity.service import Actor
@@ -174,5 +175,5 @@ def last_payment(
     part = next((p for p in parts if p.id == part_id), parts[-1] if parts else None)
     if slip is None or part is None:
         raise NotFoundError
-    lines = session.scalars(select(Payment).where(Payment.part_id == part.id).order_by(Payment.id)).all()
-    return slip, part, list(lines)
+    lines = session.scalars(select(Payment).where(Payment.part_id == part.id)).all()
+    return slip, part, in_order(lines)

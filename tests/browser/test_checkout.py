@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import Page, expect
@@ -37,6 +39,7 @@ def test_Y2_Y3_Y4_Y6_Y7_points_at_the_till(
     page.goto(f"{address}/register/visits/{till.visit('A1')}")
     look(page, f"register-order{suffix}")
     page.get_by_role("button", name="会計").tap()
+    expect(page.locator(".pay-total")).to_be_visible()
     # Y2: the line is there by itself, the memo says how many.
     points = page.locator(".pay-points")
     expect(points).to_contain_text("500ポイント")
@@ -75,6 +78,7 @@ def test_Y2_Y3_Y4_Y6_Y7_points_at_the_till(
     # A part by card, the rest in cash by a quick button; M11 for what was not used.
     page.get_by_label("お預かり金額・支払い金額").fill("2000")
     page.get_by_role("button", name="クレジット").tap()
+    expect(page.locator(".pay-lines")).to_contain_text("クレジット")
     look(page, f"register-payments{suffix}")
     page.get_by_role("button", name="¥5,000").tap()
     expect(page.locator(".paid-change")).to_contain_text("¥3,800")
@@ -86,11 +90,16 @@ def test_Y2_Y3_Y4_Y6_Y7_points_at_the_till(
     page.get_by_role("button", name="返却済みにする").tap()
     expect(page.get_by_text("返却済みにしました。")).to_be_visible()
     page.get_by_role("link", name="伝票一覧").tap()
+    expect(page.get_by_label("営業日")).to_be_visible()
     look(page, f"register-slips{suffix}")
     page.get_by_role("link", name="伝票0001の詳細").tap()
     page.get_by_role("link", name="レシート").tap()
+    expect(page.locator(".receipt")).to_be_visible()
     look(page, f"register-receipt{suffix}")
-    page.pdf(path=SHOTS / "receipt.pdf", width="80mm", prefer_css_page_size=True)
+    printed = page.pdf(path=SHOTS / "receipt.pdf", prefer_css_page_size=True)
+    # 80 mm are 226.8 points; one page, however long the roll is.
+    assert re.findall(rb"/MediaBox ?\[0 0 (22[67])", printed), printed[:300]
+    assert len(re.findall(rb"/Type ?/Page\b", printed)) == 1
     page.get_by_role("link", name="伝票 0001 に戻る").tap()
     page.get_by_role("button", name="伝票取消").tap()
     expect(page.get_by_text("予約サイトポイント 300ポイントの返却が必要です。")).to_be_visible()
@@ -108,6 +117,7 @@ def test_O9_O10_joint_and_split_at_the_till(world: World, chromium: Chromium, ad
     page = tablet(till, chromium, address, 1180, 820)
     page.goto(f"{address}/register/visits/{till.visit('A1')}/checkout")
     page.get_by_role("link", name="合算会計").tap()
+    expect(page.get_by_text("合算できないテーブル").or_(page.locator(".tile-button")).first).to_be_visible()
     look(page, "register-joint")
     page.get_by_role("button", name="A2").tap()
     expect(page.get_by_text("合計 ¥4,760")).to_be_visible()
