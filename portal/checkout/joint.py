@@ -21,7 +21,9 @@ from portal.checkout.slips import (
     has_discounts,
     label,
     leave_joint,
+    lines_of,
     open_slip,
+    total,
 )
 from portal.identity.service import Actor
 from portal.kernel.errors import NotFoundError, UserError
@@ -108,6 +110,7 @@ class Candidate:
 
     visit: Visit
     tables: str
+    amount: int
     reason: str
 
 
@@ -131,5 +134,5 @@ def candidates(session: Session, device: Device, bill: Bill) -> list[Candidate]:
                 reason = "すでに合算されています。"
             elif has_discounts(session, slip.id):
                 reason = "値引・割引が登録されています。"
-        found.append(Candidate(visit, names, reason))
+        found.append(Candidate(visit, names, total(lines_of(session, slip)), reason))
     return found
