@@ -116,6 +116,13 @@ def post(e: Evening, path: str, **data: Any) -> None:
     e.seen(e.pos.post(path, **{"op_id": str(uuid.uuid4()), **data}))
 
 
+def insist(e: Evening, path: str, **given: Any) -> Any:
+    """Post a form of the ledger; 「このまま登録」 where it asks to look twice."""
+    answer = e.ledger.post(path, **given)
+    asked = re.search(r'name="confirm" value="([^"]+)"', answer.text) if answer.status_code == 422 else None
+    return e.ledger.post(path, **given, confirm=asked[1]) if asked else answer
+
+
 def _seat_ids(e: Evening, seats: str) -> list[str]:
     return [
         str(
@@ -135,8 +142,8 @@ def reserve(
 ) -> None:
     moment = (e.world.clock.now() + timedelta(minutes=int(minutes))).astimezone(TOKYO)
     e.ledger.get("/reservations/new")
-    answer = e.ledger.post(
-        "/reservations/new", guest_name=name, party_size=more.get("人数", "2"), day=f"{moment:%Y/%m/%d}",
+    answer = insist(
+        e, "/reservations/new", guest_name=name, party_size=more.get("人数", "2"), day=f"{moment:%Y/%m/%d}",
         time=f"{moment:%H:%M}", stay=stay, seat_ids=_seat_ids(e, seats), block=block,
     )  # fmt: skip
     assert answer.status_code == 303, words(parse(answer.text))
@@ -324,7 +331,11 @@ def ledger_change(e: Evening, name: str, **more: str) -> None:
     form = next(f for f in page.iter(HTML + "form") if f.find(".//*[@name='guest_name']") is not None)
     values: dict[str, Any] = {}
     for field in form.iter():
-        if field.get("name") and field.get("type") not in ("checkbox", "hidden"):
+        if (
+            field.get("name")
+            and field.get("type") not in ("checkbox", "hidden")
+            and field.tag != HTML + "button"
+        ):
             values[field.get("name")] = field.get("value") or "".join(field.itertext())
     seats = [
         i.get("value")
@@ -337,7 +348,7 @@ def ledger_change(e: Evening, name: str, **more: str) -> None:
     values["party_size"] = more.get("人数", values["party_size"])
     if "座席" in more:
         seats = _seat_ids(e, more["座席"])
-    answer = e.ledger.post(f"/reservations/{row_id}", seat_ids=seats, **values)
+    answer = insist(e, f"/reservations/{row_id}", seat_ids=seats, **values)
     assert answer.status_code == 303, words(parse(answer.text))
 
 

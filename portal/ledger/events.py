@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from portal.database import bulk_insert
 from portal.kernel.fmt import jdatetime
 from portal.kernel.ids import new_id
-from portal.ledger.models import Event, Reservation, Seat
+from portal.ledger.models import Event, PosLink, Reservation, Seat
 
 # Of these only the fact that they changed is kept: they may hold a guest's data.
 PRIVATE = {
@@ -65,7 +65,7 @@ def snapshot(row: Reservation, seats: Sequence[object]) -> dict[str, Any]:
     """What may be remembered of a row, and its private texts to compare with (they never reach the table)."""
     return {
         "kind": row.kind, "status": row.status, "no_show": bool(row.no_show), "party_size": row.party_size,
-        "start_at": row.start_at.isoformat(), "stay_minutes": row.stay_minutes, "seats": list(seats),
+        "start_at": row.start_at.isoformat(), "stay_minutes": row.stay_minutes, "seats": sorted(seats, key=str),
         "course_name": row.course_name or "", "site_name": row.site_name or "", "site_points": row.site_points or 0,
         "points_used": row.points_used or 0, "slip_number": row.slip_number,
         "_private": {name: getattr(row, name) or "" for name in PRIVATE},
@@ -115,11 +115,45 @@ def record_many(session: Session, rows: Iterable[dict[str, Any]]) -> None:
     bulk_insert(session, cast(Table, Event.__table__), full)
 
 
+def trace(
+    session: Session,
+    link: PosLink,
+    before: Mapping[uuid.UUID, Mapping[str, Any]],
+    rows: Mapping[uuid.UUID, Reservation],
+    held: Mapping[uuid.UUID, Sequence[uuid.UUID]],
+    now: datetime,
+) -> None:
+    """What a linked POS changed, row by row, in one statement; ``before`` has no entry for a new row."""
+    changes = []
+    for row_id, row in rows.items():
+        old, new = difference(before.get(row_id, {}), snapshot(row, held.get(row_id, [])))
+        if new:
+            changes.append((row_id, old if row_id in before else None, new))
+    names = seat_names(session, {i for _, old, new in changes for side in (old or {}, new) for i in side.get("seats") or []})  # fmt: skip
+    for _, before_it, after_it in changes:
+        for side in (before_it or {}, after_it):
+            if side.get("seats"):
+                side["seats"] = [names.get(i, "?") for i in side["seats"]]
+    record_many(
+        session,
+        [
+            {
+                "company_id": link.company_id, "shop_id": link.shop_id, "at": now, "source": "pos",
+                "person": f"USENレジ {link.pos_store_name}", "action": "pos", "reservation_id": row_id,
+                "before": old, "after": new,
+            }
+            for row_id, old, new in changes
+        ],
+    )  # fmt: skip
+
+
 def seat_names(session: Session, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, str]:
     wanted = set(ids)
     if not wanted:
         return {}
-    return dict(session.execute(select(Seat.id, Seat.name).where(Seat.id.in_(wanted))).tuples().all())
+    with session.no_autoflush:
+        seats = session.scalars(select(Seat).where(Seat.id.in_(wanted)))
+        return {seat.id: seat.name for seat in seats}
 
 
 def history(session: Session, reservation_id: uuid.UUID) -> list[Event]:

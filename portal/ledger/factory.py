@@ -19,10 +19,13 @@ from portal.ledger.database import ledger_db
 from portal.ledger.links.views import blueprint as links
 from portal.ledger.push.service import is_gate
 from portal.ledger.push.views import blueprint as push
+from portal.ledger.reservations.booking_views import blueprint as booking
 from portal.ledger.reservations.views import blueprint as reservations
 from portal.ledger.seats.views import blueprint as seats
+from portal.ledger.settings.views import blueprint as shop_settings
 from portal.ledger.sites.api import blueprint as site_api
 from portal.ledger.sites.views import blueprint as sites
+from portal.ledger.timetable.views import blueprint as timetable
 from portal.settings import Settings
 from portal.web.clock import AppClock
 from portal.web.context import init_web
@@ -46,7 +49,10 @@ def create_ledger_app(settings: Settings, *, clock: Clock | None = None) -> Flas
     ledger_db.init_app(app)
     init_web(app)
     app.jinja_env.globals["live"] = attributes
-    for blueprint in (accounts, seats, links, sites, site_api, reservations, push, api, document):
+    ours = (
+        accounts, seats, links, sites, site_api, reservations, booking, timetable, shop_settings, push, api, document,
+    )  # fmt: skip
+    for blueprint in ours:
         app.register_blueprint(blueprint)
 
     @app.before_request

@@ -345,7 +345,7 @@ class Event(LedgerBase):
     person: Mapped[str]
     source: Mapped[str]
     action: Mapped[str]
-    reservation_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("reservation.id"))
+    reservation_id: Mapped[uuid.UUID | None]
     target: Mapped[str] = mapped_column(default="", server_default="")
     before: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     after: Mapped[dict[str, Any] | None] = mapped_column(JSONB)

@@ -1,6 +1,13 @@
 "use strict";
 // One dialog for the ledger: a link with data-dialog opens its page's named block in it; without JS it is a page.
+document.documentElement.classList.add("js");
 (() => {
+  document.addEventListener("change", (event) => { if (event.target.matches("[data-autosubmit]")) event.target.form.requestSubmit(); });
+  document.addEventListener("click", (event) => {
+    if (event.target.closest("[data-print]")) window.print();
+    const pick = event.target.closest(".day-pick");
+    if (pick) { try { pick.querySelector("input").showPicker(); } catch { /* the field itself opens it */ } }
+  });
   const dialog = () => document.getElementById("ledger-dialog");
   let opener = null;
   const open = (url, from) => {

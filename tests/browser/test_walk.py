@@ -160,7 +160,7 @@ def test_L4_T1_T3_S2_P1_P3_P4_O11_from_link_to_checkout(address: str, chromium: 
         "new Date(Date.now() - 60000).toLocaleTimeString('ja-JP', {hour: '2-digit', minute: '2-digit', timeZone: 'Asia/Tokyo'})"
     )
     day = ledger.evaluate(
-        "new Date(Date.now() - 60000).toLocaleDateString('ja-JP', {year: 'numeric', month: '2-digit', day: '2-digit', timeZone: 'Asia/Tokyo'})"
+        "new Date(Date.now() - 60000).toLocaleDateString('sv-SE', {timeZone: 'Asia/Tokyo'})"
     )
     ledger.get_by_label("来店日").fill(day)
     ledger.get_by_label("来店時間").fill(past)

@@ -8,11 +8,11 @@ from werkzeug.wrappers import Response as BaseResponse
 from portal.database import run_write
 from portal.kernel.errors import UserError
 from portal.ledger.accounts import service
+from portal.ledger.accounts.forms import LoginForm
 from portal.ledger.database import ledger_db
 from portal.ledger.models import AccountSession
 from portal.web.clock import AppClock
 from portal.web.context import go, permission, render
-from portal.web.forms import Reader
 
 blueprint = Blueprint("ledger_accounts", __name__)
 COOKIE = "ledger_session"
@@ -30,25 +30,26 @@ def _enter(cookie: str, secure: bool) -> BaseResponse:
 @blueprint.get("/login")
 @permission("public")
 def login() -> Response:
-    return render("ledger/login.html", errors={}, login="")
+    return render("ledger/login.html", form=LoginForm(formdata=None))
 
 
 @blueprint.post("/login")
 @permission("public")
 def login_submit() -> BaseResponse:
-    reader = Reader(request.form)
-    code = reader.code("login", "ログインID")
-    password = reader.text("password", "パスワード", most=200)
-    if not reader.errors:
+    form = LoginForm()
+    if form.validate():
+        given = form.data
         try:
-            cookie = run_write(ledger_db.session(), lambda s: service.login(s, code, password, clock.now()))
+            cookie = run_write(
+                ledger_db.session(), lambda s: service.login(s, given["login"], given["password"], clock.now())
+            )  # fmt: skip
         except UserError as error:
-            reader.add(error)
+            form.add(error)
         else:
             if cookie:
                 return _enter(cookie, g.secure_cookies)
-            reader.fail("form", "ログインIDまたはパスワードが正しくありません。入力内容をご確認ください。")
-    return render("ledger/login.html", errors=reader.errors, login=code, status=422)
+            form.fail("form", "ログインIDまたはパスワードが正しくありません。入力内容をご確認ください。")
+    return render("ledger/login.html", form=form, status=422)
 
 
 @blueprint.get("/ticket")

@@ -12,7 +12,7 @@ blueprint = Blueprint("ledger_push", __name__)
 
 
 def _home() -> BaseResponse:
-    return redirect(url_for("ledger_reservations.timetable"), 303)
+    return redirect(url_for("ledger_timetable.index"), 303)
 
 
 @blueprint.get("/gate")

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from portal.database import bulk_insert
 from portal.kernel.ids import new_id
 from portal.ledger.database import LedgerBase
+from portal.ledger.events import snapshot, trace
 from portal.ledger.models import (
     PosLink,
     PosTable,
@@ -48,6 +49,7 @@ class _Work:
     rows: dict[uuid.UUID, Reservation]
     held: dict[uuid.UUID, list[uuid.UUID]]
     mapping: dict[uuid.UUID, uuid.UUID]
+    seen: dict[uuid.UUID, dict[str, Any]] = field(default_factory=dict)
     new_rows: list[Reservation] = field(default_factory=list)
     new_records: list[VisitRecord] = field(default_factory=list)
     reseated: set[uuid.UUID] = field(default_factory=set)
@@ -116,6 +118,7 @@ def apply_batch(session: Session, link: PosLink, batch: VisitBatch, now: datetim
     work.write()
     if changed:
         touch(shop)
+        trace(session, link, work.seen, work.rows, work.held, now)
     found = _overlaps(work, batch)
     answers = [
         VisitResult(
@@ -159,7 +162,8 @@ def _prepare(session: Session, link: PosLink, batch: VisitBatch, now: datetime) 
             )
         ).all()
     )
-    return _Work(session, link, now, records, rows, held, mapping)
+    seen = {row_id: snapshot(row, held[row_id]) for row_id, row in rows.items()}
+    return _Work(session, link, now, records, rows, held, mapping, seen)
 
 
 def _take(work: _Work, state: VisitState) -> tuple[VisitRecord, datetime | None, bool]:

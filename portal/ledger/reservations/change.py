@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from portal.ledger.events import snapshot, trace
 from portal.ledger.models import PosLink, Reservation, SeatMapping
-from portal.ledger.reservations.apply import set_seats
+from portal.ledger.reservations.apply import seat_ids, set_seats
 from portal.ledger.reservations.queries import item_of
 from portal.ledger.shops import lock_shop, touch
 from portal.link.contract import BlockRequest, Code, ReservationChange, ReservationItem
@@ -40,6 +41,7 @@ def change_waiting(
         raise ChangeRefusedError(409, "RESERVATION_NOT_WAITING")
     if row.revision != wanted.revision:
         raise ChangeRefusedError(409, "REVISION_CONFLICT")
+    seen = {row.id: snapshot(row, seat_ids(session, row.id))}
     if wanted.table_ids is not None:
         set_seats(session, row, _seats(session, link, wanted.table_ids))
     row.start_at = wanted.start_at or row.start_at
@@ -49,6 +51,7 @@ def change_waiting(
     row.last_request_id, row.updated_at = wanted.request_id, now
     touch(shop)
     session.flush()
+    trace(session, link, seen, {row.id: row}, {row.id: seat_ids(session, row.id)}, now)
     return item_of(session, link, row)
 
 
@@ -59,6 +62,7 @@ def put_block(
     shop = lock_shop(session, link.shop_id)
     length = max(1, min(2880, round((wanted.end_at - wanted.start_at) / timedelta(minutes=1))))
     row = session.get(Reservation, block_id, with_for_update=True)
+    seen = {row.id: snapshot(row, seat_ids(session, row.id))} if row is not None else {}
     if row is None:
         seats = _seats(session, link, [wanted.table_id])
         row = Reservation(
@@ -79,6 +83,7 @@ def put_block(
     row.updated_at = now
     touch(shop)
     session.flush()
+    trace(session, link, seen, {row.id: row}, {row.id: seat_ids(session, row.id)}, now)
     return item_of(session, link, row)
 
 
