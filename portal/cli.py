@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
@@ -27,7 +24,9 @@ from portal.conformance.bench import CASES
 from portal.conformance.run import conformance
 from portal.database import PrivilegedRoleError, refuse_privileged
 from portal.embedded import DATABASE, EmbeddedError, EmbeddedPostgres
+from portal.health import diagnosis
 from portal.settings import Settings, SettingsError
+from portal.web import logs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,9 +35,7 @@ if TYPE_CHECKING:
 @click.group()
 def main() -> None:
     """予約連携ポータル."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logs.configure()
 
 
 def _settings() -> Settings:
@@ -135,28 +132,11 @@ def worker_command() -> None:
 @main.command()
 def doctor() -> None:
     """動作環境を確認します."""
-    bad = False
-
-    def check(label: str, test: Callable[[], object]) -> None:
-        nonlocal bad
-        try:
-            result = test()
-        except Exception as error:
-            result = False
-            label += f" ({type(error).__name__})"
-        bad |= result is False
-        click.echo(f"{'NG' if result is False else 'OK'} {label}")
-
     with _database() as settings:
-        check("Python 3.11以上", lambda: sys.version_info >= (3, 11))
-        check("空き容量 1GB以上", lambda: shutil.disk_usage(settings.data_dir).free > 10**9)
-        check("DATABASE_URL のロール", lambda: refuse_privileged(settings.database_url or ""))
-        if settings.owner_database_url:
-            check("マイグレーション", lambda: migrate.at_head(settings.owner_database_url or ""))
-        ledger_url = settings.ledger_url
-        if ledger_url is not None:
-            check("お席トットくんへの接続", lambda: httpx.get(ledger_url + "/login", timeout=5).is_success)
-    sys.exit(1 if bad else 0)
+        findings = diagnosis.examine(settings)
+    for found in findings:
+        click.echo(f"{found.mark} {found.label}" + (f"：{found.remedy}" if found.remedy else ""))
+    sys.exit(1 if any(found.mark == diagnosis.BAD for found in findings) else 0)
 
 
 @main.command("conformance")

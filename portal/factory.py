@@ -7,20 +7,23 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import httpx
-from flask import Blueprint, Flask, Response, g, redirect, request, url_for
+from flask import Flask, g, redirect, request, url_for
 from flask_login import LoginManager, current_user
-from sqlalchemy import text
 from werkzeug.exceptions import Forbidden, NotFound
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.wrappers import Response as BaseResponse
 
 from portal import jobs, tasks
+from portal.audit.views import blueprint as audit
 from portal.checkout.menu_views import blueprint as menu
 from portal.checkout.receipt_views import blueprint as receipts
 from portal.checkout.slip_views import blueprint as slips
 from portal.checkout.views import blueprint as checkout
 from portal.database import bind_company, db, engine_options
 from portal.days.views import blueprint as days
+from portal.health import metrics
+from portal.health.views import blueprint as health
+from portal.home.views import blueprint as home
 from portal.identity import importer as staff_csv
 from portal.identity.pin_views import blueprint as pins
 from portal.identity.service import Actor, actor_of
@@ -35,6 +38,8 @@ from portal.ledger.factory import create_ledger_app
 from portal.link.client import LedgerClient, TokenBox
 from portal.link.delivery import Deliverer
 from portal.mapping.views import blueprint as mapping
+from portal.notices import service as notices_service
+from portal.notices.views import blueprint as notices
 from portal.operations.delivery_views import blueprint as operations
 from portal.payment_types.views import blueprint as payment_types
 from portal.printing.views import blueprint as printing
@@ -53,7 +58,7 @@ from portal.terminal_api import access as terminal_access
 from portal.terminal_api.document import blueprint as terminal_document
 from portal.terminal_api.views import blueprint as terminal_api
 from portal.terminals.views import blueprint as terminals
-from portal.web.context import init_web, is_htmx, permission, render
+from portal.web.context import init_web, is_htmx
 from portal.web.live import attributes
 
 RIGHTS = {
@@ -64,28 +69,6 @@ RIGHTS = {
 }
 # What can be imported from CSV: registered by being imported.
 IMPORTERS = (staff_csv.STAFF, store_csv.STORES, table_csv.TABLES)
-home = Blueprint("home", __name__)
-
-
-@home.get("/")
-@permission("login")
-def top() -> BaseResponse:
-    if g.actor.role == "store_staff":
-        return redirect(url_for("register.top"), 303)
-    return render("home.html")
-
-
-@home.get("/healthz")
-@permission("public")
-def healthz() -> Response:
-    return Response("ok", mimetype="text/plain")
-
-
-@home.get("/readyz")
-@permission("public")
-def readyz() -> Response:
-    db.session().execute(text("SELECT 1"))
-    return Response("ok", mimetype="text/plain")
 
 
 def _wake(company_id: int, link_id: uuid.UUID) -> None:
@@ -99,7 +82,11 @@ def _menu(actor: Actor) -> list[tuple[str, list[tuple[str, str]]]]:
         menu.append(
             (
                 "運用管理",
-                [("運用管理設定", url_for("operations.settings")), ("担当者", url_for("people.index"))],
+                [
+                    ("運用管理設定", url_for("operations.settings")),
+                    ("担当者", url_for("people.index")),
+                    ("通知設定", url_for("notices.show")),
+                ],
             )
         )
     if actor.role != "store_staff":
@@ -132,7 +119,7 @@ def _menu(actor: Actor) -> list[tuple[str, list[tuple[str, str]]]]:
             )
         )
     if actor.role == "company_admin":
-        menu.append(("監査", [("操作履歴", url_for("operations.audit"))]))
+        menu.append(("監査", [("操作履歴", url_for("audit.index"))]))
     menu.append(("レジ", [("レジ画面を開く", url_for("register.top"))]))
     return menu
 
@@ -169,8 +156,11 @@ def create_app(
         LEDGER_PUBLIC_URL=settings.ledger_public_url,
         SMTP_URL=settings.smtp_url,
         MAIL_FROM=settings.mail_from,
+        METRICS_TOKEN=settings.metrics_token,
+        WEBHOOK_PRIVATE=settings.webhook_private,
     )
     db.init_app(app)
+    app.extensions["metrics"] = counters = metrics.install(app)
     init_web(app)
     app.jinja_env.globals["live"] = attributes
     app.extensions["json_problems"] = (terminal_access.PREFIX, terminal_access.http_problem)
@@ -196,6 +186,9 @@ def create_app(
         pins,
         launch,
         people,
+        audit,
+        health,
+        notices,
         imports,
         stores,
         printing,
@@ -212,6 +205,7 @@ def create_app(
     app.extensions["deliverer"] = Deliverer(
         LedgerClient(settings.ledger_url, transport), TokenBox(settings.token_key), clock, wake=_wake
     )
+    app.extensions["deliverer"].client.tell = counters.answered
 
     @manager.request_loader  # type: ignore[untyped-decorator]
     def load(_: object) -> Actor | None:
@@ -255,6 +249,7 @@ def create_app(
             "company_name": actor.company_name if actor else "",
             "home_url": url_for("home.top"),
             "device": None,
+            "bell_count": (lambda: notices_service.unread(db.session(), actor)) if actor else (lambda: 0),
         }
 
     return app

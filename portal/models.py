@@ -8,6 +8,7 @@ from portal.imports import models as imports
 from portal.launch import models as launch
 from portal.link import models as link
 from portal.mapping import models as mapping
+from portal.notices import models as notices
 from portal.operations import models as operations
 from portal.payment_types import models as payment_types
 from portal.printing import models as printing
@@ -30,6 +31,7 @@ __all__ = [
     "launch",
     "link",
     "mapping",
+    "notices",
     "operations",
     "payment_types",
     "printing",

@@ -33,6 +33,8 @@ class Settings:
     secure_cookies: bool = False
     smtp_url: str | None = field(default=None, repr=False)
     mail_from: str = "portal@localhost"
+    metrics_token: str = field(default="", repr=False)
+    webhook_private: bool = False
     web_threads: int = 16
 
     @classmethod
@@ -51,6 +53,8 @@ class Settings:
             ledger_public_url=(env.get("LEDGER_PUBLIC_URL") or "/ledger").rstrip("/"),
             smtp_url=_smtp(env),
             mail_from=env.get("MAIL_FROM") or "portal@localhost",
+            metrics_token=env.get("METRICS_TOKEN") or "",
+            webhook_private=env.get("WEBHOOK_PRIVATE", "") in ("1", "true"),
             secure_cookies=env.get("SECURE_COOKIES", "") in ("1", "true"),
             web_threads=_number(env, "WEB_THREADS", 16, 1, 200),
         )

@@ -51,6 +51,7 @@ NAMES = [
     "door-closed",
     "cash-stack",
     "arrow-left-right",
+    "bell",
 ]
 
 source = Path(sys.argv[1])

@@ -47,7 +47,10 @@ def record(
     before: dict[str, Any] | None = None,
     after: dict[str, Any] | None = None,
 ) -> None:
-    """Add an entry to the same transaction as the change it tells of (D4). No personal data of guests."""
+    """Add an entry to the same transaction as the change it tells of (D4). No personal data of guests.
+
+    ``action`` and the keys of ``before`` and ``after`` get their Japanese names in ``audit/words.py``.
+    """
     session.add(
         AuditEntry(
             company_id=company_id,

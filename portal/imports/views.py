@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import uuid
 from typing import Any
-from urllib.parse import quote
 
-from flask import Blueprint, Response, flash, g, make_response, redirect, request, url_for
+from flask import Blueprint, Response, flash, g, redirect, request, url_for
 from werkzeug.exceptions import Forbidden
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -15,28 +14,18 @@ from portal.identity.service import store_in_scope
 from portal.imports import service
 from portal.imports.service import IMPORTERS, KINDS, Importer
 from portal.kernel.clock import SystemClock
-from portal.kernel.csvfile import ENCODINGS, file_name, write
+from portal.kernel.csvfile import ENCODINGS
 from portal.kernel.errors import NotFoundError, UserError
 from portal.kernel.ids import parse_id
 from portal.stores.models import Store
 from portal.web.context import go, permission, render
+from portal.web.downloads import csv_file
 
 blueprint = Blueprint("imports", __name__, url_prefix="/imports")
 clock = SystemClock()
 READ = {"auto": "自動で判別", "utf-8-sig": "UTF-8", "cp932": "Shift_JIS(CP932)"}
-SHOWN_ROWS = 5
+NAMES = {"utf-8-sig": "UTF-8", "cp932": "Shift_JIS(CP932)", "utf-16": "UTF-16"}
 SHOWN_FAULTS = 100
-
-
-def csv_response(what: str, rows: Any, encoding: str = "utf-8-sig") -> Response:
-    """A file 対象_YYYYMMDDHHMM.csv for download. ``encoding`` from the request: utf-8-sig, or cp932."""
-    answer = make_response(write(rows, encoding if encoding in ENCODINGS else "utf-8-sig"))
-    name = file_name(what, clock.now())
-    answer.headers["Content-Type"] = "text/csv"
-    answer.headers["Content-Disposition"] = (
-        f"attachment; filename=\"export.csv\"; filename*=UTF-8''{quote(name)}"
-    )
-    return answer
 
 
 def _which(kind: str) -> tuple[Importer, Store | None]:
@@ -103,7 +92,7 @@ def _preview(kind: str, draft_id: uuid.UUID, problem: UserError | None = None) -
         raise problem or NotFoundError
     plan = service.plan_of(db.session(), g.actor, importer, store, draft)
     return render("imports/preview.html", importer=importer, store=store, args=_args(store), draft=draft, plan=plan,
-                  kinds=KINDS, back=_back(importer, store), shown=SHOWN_FAULTS, problem=problem,
+                  kinds=KINDS, encodings=NAMES, back=_back(importer, store), shown=SHOWN_FAULTS, problem=problem,
                   by_line={c.line: c for c in plan.changes}, status=problem.status if problem else 200)  # fmt: skip
 
 
@@ -150,8 +139,11 @@ def faults(kind: str, draft_id: uuid.UUID) -> Response:
     importer, store = _which(kind)
     draft = service.draft_of(db.session(), g.actor, importer, draft_id)
     plan = service.plan_of(db.session(), g.actor, importer, store, draft)
-    rows = [["行", "列", "エラー内容"], *([f.line, f.column, f.message] for f in plan.sheet.faults)]
-    return csv_response(f"{importer.title}エラー", rows, request.args.get("encoding", ""))
+    rows: list[list[object]] = [
+        ["行", "列", "エラー内容"],
+        *([f.line, f.column, f.message] for f in plan.sheet.faults),
+    ]
+    return csv_file(f"{importer.title}エラー", rows)
 
 
 @blueprint.get("/<kind>/export")
@@ -160,7 +152,7 @@ def export(kind: str) -> Response:
     """CSV出力, in the form that CSVから登録 takes."""
     importer, store = _which(kind)
     rows = [list(importer.columns.values()), *importer.export(db.session(), g.actor, store)]
-    return csv_response(importer.title + "一覧", rows, request.args.get("encoding", ""))
+    return csv_file(importer.title + "一覧", rows)
 
 
 @blueprint.get("/<kind>/sample")
@@ -168,6 +160,4 @@ def export(kind: str) -> Response:
 def sample(kind: str) -> Response:
     """An empty file with the headings."""
     importer, _ = _which(kind)
-    return csv_response(
-        importer.title + "見本", [list(importer.columns.values())], request.args.get("encoding", "")
-    )
+    return csv_file(importer.title + "見本", [list(importer.columns.values())])

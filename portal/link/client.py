@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from datetime import datetime
 from typing import TypeVar
 
@@ -60,6 +61,9 @@ class LedgerClient:
             limits=httpx.Limits(max_connections=50, max_keepalive_connections=20),
         )
 
+        # Told of every answer: (method, path, status or problem code or ``unavailable``).
+        self.tell: Callable[[str, str, str], None] = lambda _method, _path, _code: None
+
     def close(self) -> None:
         self._http.close()
 
@@ -87,7 +91,9 @@ class LedgerClient:
                 timeout=httpx.Timeout(seconds, connect=min(seconds, 2.0)),
             )  # fmt: skip
         except httpx.HTTPError as error:
+            self.tell(method, path, "unavailable")
             raise LedgerUnavailableError(type(error).__name__) from error
+        self.tell(method, path, str(answer.status_code))
         if answer.status_code >= 500 or answer.status_code == 429:
             raise LedgerUnavailableError(f"HTTP {answer.status_code}")
         if answer.status_code >= 400:

@@ -7,10 +7,8 @@ import uuid
 from collections.abc import Callable
 
 from flask import Blueprint, Response, current_app, flash, g, redirect, request, url_for
-from sqlalchemy import select
 from werkzeug.wrappers import Response as BaseResponse
 
-from portal.audit.models import AuditEntry
 from portal.database import db
 from portal.identity.service import store_in_scope, visible_stores
 from portal.kernel.errors import UserError
@@ -210,11 +208,3 @@ def open_ledger(store_id: uuid.UUID) -> BaseResponse:
             "ネットワークの接続状態を確認後、もう一度お試しください。",
         ) from None
     return redirect(current_app.config["LEDGER_PUBLIC_URL"] + ticket.path, 303)
-
-
-@blueprint.get("/audit")
-@permission("company")
-def audit() -> Response:
-    rows = db.session().scalars(select(AuditEntry).order_by(AuditEntry.at.desc()).limit(200)).all()
-    stores = {store.id: store.name for store in visible_stores(db.session(), g.actor)}
-    return render("operations/audit.html", rows=rows, stores=stores)

@@ -113,6 +113,7 @@ def remove_table(session: Session, actor: Actor, store: Store, table_id: uuid.UU
     record(
         session, company_id=store.company_id, store_id=store.id, at=now, action="table_removed", target=table.name,
         actor_id=actor.id, actor_label=actor.name,
+        before={"name": table.name, "capacity": table.capacity, "position": table.position, "kind": table.kind},
     )  # fmt: skip
 
 

@@ -132,14 +132,17 @@ def _finish(response: Response) -> Response:
         headers["Cache-Control"] = "public, max-age=31536000, immutable"
     else:
         headers.setdefault("Cache-Control", "no-store")
-        spent = (time.perf_counter() - g.get("started", time.perf_counter())) * 1000
+        g.spent = time.perf_counter() - g.get("started", time.perf_counter())
+        # The rule, not the path: a path may hold a token.
+        route = request.url_rule.rule if request.url_rule is not None else "none"
         log.info(
-            "%s %s %s %.0fms %s",
-            request.method,
-            request.endpoint,
-            response.status_code,
-            spent,
-            g.get("request_id"),
+            "request",
+            extra={
+                "method": request.method,
+                "route": route,
+                "status": response.status_code,
+                "ms": round(g.spent * 1000),
+            },
         )
     return response
 
@@ -192,7 +195,7 @@ def _database_error(error: Exception) -> Response:
     state = sqlstate(error) or ""
     if isinstance(error, InternalError) and state not in NOT_SAVED:
         return _unexpected(error)
-    log.error("database error %s %s %s", type(error).__name__, state, g.get("request_id"))
+    log.error("database error %s", type(error).__name__, extra={"code": state})
     if state in NOT_SAVED:
         return problem_page(
             503,
@@ -218,5 +221,5 @@ def _unexpected(error: Exception) -> Response:
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
     place = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame is not None else "?"
-    log.error("unexpected %s at %s, request %s", type(error).__name__, place, g.get("request_id"))
+    log.error("unexpected %s at %s", type(error).__name__, place)
     return problem_page(500, *TEXTS[500])

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from urllib.parse import quote
 
-from flask import Response
+from flask import Response, request
 
 from portal.kernel import csvfile
 from portal.kernel.clock import SystemClock
 
 
 def csv_file(what: str, rows: Iterable[Sequence[object]]) -> Response:
-    """対象_YYYYMMDDHHMM.csv in UTF-8 with BOM; the first row is the head."""
-    response = Response(csvfile.write(rows), mimetype="text/csv")
+    """対象_YYYYMMDDHHMM.csv, the first row the head: UTF-8 with BOM, or with ``?encoding=cp932`` Shift_JIS."""
+    wanted = request.args.get("encoding", "")
+    response = Response(
+        csvfile.write(rows, wanted if wanted in csvfile.ENCODINGS else "utf-8-sig"), mimetype="text/csv"
+    )
     name = csvfile.file_name(what, SystemClock().now())
-    response.headers.set("Content-Disposition", "attachment", filename=name)
+    # Headers are latin-1: the Japanese name goes in RFC 5987's form.
+    response.headers["Content-Disposition"] = (
+        f"attachment; filename=\"export.csv\"; filename*=UTF-8''{quote(name)}"
+    )
     return response

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -160,6 +161,24 @@ def test_D1_a_lane_is_woken_only_when_it_is_due(world: World) -> None:
     assert len(world.network.calls) == before
     with world.app.app_context():
         assert jobs.counts(db.session()) == {}
+
+
+def test_D1_what_a_request_left_over_wakes_a_worker(world: World) -> None:
+    """Another holds the lane: the person is told (M6), and a job waits, one however often it happens."""
+    pos = world.register()
+    world.run(
+        "UPDATE pos.delivery_lane SET lease_token = gen_random_uuid(), lease_until = now() + interval '30 s'"
+    )
+    for table in ("A1", "A2"):
+        answer = pos.post(f"/register/seat/{world.table(table)}", op_id=str(uuid.uuid4()), party_size="2", stay="60", memo="",
+                          then="tables")  # fmt: skip
+        assert answer.status_code == 303
+    with world.app.app_context():
+        assert jobs.counts(db.session()) == {("link.deliver", "todo"): 1}
+    assert world.one("SELECT count(*) FROM pos.visit WHERE answered_revision < revision") == 2
+    world.run("UPDATE pos.delivery_lane SET lease_token = NULL, lease_until = NULL")
+    assert jobs.run_due(world.app) == 1
+    assert world.one("SELECT count(*) FROM pos.visit WHERE answered_revision < revision") == 0
 
 
 @pytest.mark.slow

@@ -1,0 +1,118 @@
+"""操作履歴 (D4): one screen, searchable, readable, CSV, append-only."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from portal.audit.words import ACTIONS, lines
+from portal.kernel.csvfile import read
+from tests.conftest import World
+
+
+def store(world: World) -> str:
+    return str(world.one("SELECT id FROM pos.store WHERE company_id = 1 AND code = '001'"))
+
+
+def change_a_table(world: World, capacity: str = "6") -> None:
+    admin = world.login()
+    table = world.table("A1")
+    admin.get(f"/stores/tables/{store(world)}/{table}")
+    revision = world.one("SELECT revision FROM pos.dining_table WHERE id = :t", t=table)
+    given = {"name": "A1", "capacity": capacity, "position": "1", "kind": "normal", "revision": revision}
+    assert admin.post(f"/stores/tables/{store(world)}/{table}", **given).status_code == 303
+
+
+def test_D4_a_change_is_read_as_before_and_after_in_the_words_of_the_screen(world: World) -> None:
+    change_a_table(world)
+    page = world.login().get("/operations/audit").text
+    row = re.search(r"<tr>(?:(?!</tr>).)*テーブルの登録・変更(?:(?!</tr>).)*</tr>", page, re.S)
+    assert row
+    for part in ("管理 太郎", "渋谷", "A1", "定員", "4", "→", "<strong>6</strong>"):
+        assert part in row[0], part
+    assert "table_saved" not in row[0]
+
+
+SEARCHES = [
+    ("", True), ("action=table_saved", True), ("action=slip_paid", False), ("group=settings", True), ("group=money", False),
+    ("who=太郎", True), ("who=花子", False), ("text=A1", True), ("text=テーブルの登録", True), ("text=%25", False),
+    ("since=2020-01-01&until=2020-12-31", False), ("since=2020-01-01", True),
+]  # fmt: skip
+
+
+def test_D4_the_search_finds_by_each_field(world: World) -> None:
+    world.run("DELETE FROM pos.audit_entry")
+    change_a_table(world)
+    admin = world.login()
+    for query, seen in SEARCHES:
+        page = admin.get(f"/operations/audit?{query}").text
+        assert ("該当する操作履歴がありません" in page) is not seen, query
+        partial = admin.get(f"/operations/audit?{query}", **{"HX-Request": "true"}).text
+        assert "<html" not in partial
+        out = admin.get(f"/operations/audit/export?{query}")
+        assert re.search(r"_\d{12}\.csv$", out.headers["Content-Disposition"])
+        header, rows = read(out.data.decode("utf-8-sig"))
+        assert header[-2:] == ["変更前", "変更後"]
+        assert len(rows) == seen, query
+        if seen:
+            assert rows[0][1][-2:] == ["定員=4", "定員=6"]
+
+
+def test_D4_a_wrong_period_says_so_and_pages_are_turned(world: World) -> None:
+    admin = world.login()
+    assert admin.get("/operations/audit?since=2026-13-01").status_code == 422
+    assert "開始日が終了日より前" in admin.get("/operations/audit?since=2026-02-01&until=2026-01-01").text
+    world.run(
+        "INSERT INTO pos.audit_entry (id, company_id, at, actor_label, action, target)"
+        " SELECT gen_random_uuid(), 1, now(), '試験', 'slip_paid', 'No.' || n FROM generate_series(1, 120) n"
+    )
+    assert "1-50 / 120" in admin.get("/operations/audit?who=試験").text
+    assert "101-120 / 120" in admin.get("/operations/audit?who=試験&page=3").text
+    assert "101-120 / 120" in admin.get("/operations/audit?who=試験&page=99").text
+    assert "試験" not in world.login(company="20002").get("/operations/audit").text
+    assert world.login("manager").get("/operations/audit").status_code == 403
+
+
+def test_D4_the_application_can_only_add(world: World) -> None:
+    with psycopg.connect((world.settings.database_url or "").replace("+psycopg", ""), autocommit=True) as app:
+        app.execute("SELECT set_config('app.company_id', '1', false)")
+        assert app.execute("SELECT count(*) FROM pos.audit_entry").fetchone() != (0,)
+        for sql in ("UPDATE pos.audit_entry SET actor_label = 'x'", "DELETE FROM pos.audit_entry", "TRUNCATE pos.audit_entry",
+                    "DROP TABLE pos.audit_entry", "ALTER TABLE pos.audit_entry DISABLE ROW LEVEL SECURITY"):  # fmt: skip
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                app.execute(sql)
+
+
+def test_D4_every_action_that_the_program_records_has_a_name() -> None:
+    source = Path(__file__).parents[2] / "portal"
+    used = {
+        action
+        for path in source.rglob("*.py")
+        if "ledger" not in path.parts
+        for action in re.findall(
+            r"""["']?action["']?\s*[=:]\s*["']([a-z_]+)["']""", path.read_text(encoding="utf-8")
+        )
+    }
+    assert len(used) > 20
+    assert used <= ACTIONS.keys(), used - ACTIONS.keys()
+
+
+def test_D4_values_are_said_as_the_screens_show_them() -> None:
+    assert lines({"kind": "normal", "capacity": 4}, {"kind": "waiting", "capacity": 4}) == [
+        ("種別", "通常", "待機テーブル")
+    ]
+    after = {
+        "day_boundary_minutes": 330,
+        "table_reset": True,
+        "total_yen": 1200,
+        "stores": ["001", "002"],
+        "error": None,
+    }
+    assert lines(None, after) == [
+        ("担当店舗", "", "001、002"), ("営業日の切替時刻", "", "05:30"), ("テーブルリセット機能", "", "ON"),
+        ("合計", "", "¥1,200"),
+    ]  # fmt: skip
+    assert lines({"error": None}, {"error": "UNAVAILABLE"}) == [("エラー", "－", "UNAVAILABLE")]
