@@ -2,7 +2,7 @@
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 BIN = .venv/bin
 
-.PHONY: run test lint types unit install format lock browser sim mutants crash bench bench-mapping schema bench-push
+.PHONY: run test lint types unit install format lock browser sim mutants crash bench bench-mapping schema bench-push api-fuzz
 
 run: .venv/run.stamp
 	@exec $(BIN)/portal up
@@ -66,3 +66,6 @@ schema: .venv/dev.stamp
 
 bench-push: .venv/dev.stamp
 	$(BIN)/python -m tests.load.push
+
+api-fuzz: .venv/dev.stamp
+	EXAMPLES=$${EXAMPLES:-200} $(BIN)/python -m pytest -q tests/contract/test_terminal_fuzz.py

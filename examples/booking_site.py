@@ -101,7 +101,7 @@ def main() -> None:
         "guest_name": "予約 サイト子", "phone": "03-0000-0000", "party_size": 2, "start_at": start.isoformat(),
         "course_name": "季節のコース", "points": 500,
     }  # fmt: skip
-    show = lambda what, answer: print(what, json.dumps(answer, ensure_ascii=False))  # noqa: E731, T201
+    show = lambda what, answer: print(what, json.dumps(answer, ensure_ascii=False))  # noqa: E731
     show("予約", site.put(given.id, 1, **booking))
     show("変更", site.put(given.id, 2, **{**booking, "party_size": 3}))
     show("再送", site.put(given.id, 2, **{**booking, "party_size": 3}))

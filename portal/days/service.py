@@ -113,11 +113,10 @@ def remaining(session: Session, device: Device, day: date) -> Remaining:
         .limit(200)
     ).all()  # fmt: skip
     tasks = voids.open_returns(session, device.store_id)
-    space = dict(
-        session.execute(select(Slip.id, Slip.training).where(Slip.id.in_([t.task.slip_id for t in tasks])))
-        .tuples()
-        .all()
+    spaces = session.execute(
+        select(Slip.id, Slip.training).where(Slip.id.in_([t.task.slip_id for t in tasks]))
     )
+    space = {slip_id: training for slip_id, training in spaces}  # noqa: C416 - a row is no pair for mypy
     return Remaining(
         parties=_parties(session, [v for v in sitting if v.status == "seated"]),
         not_reset=_parties(session, [v for v in sitting if v.status == "paid"]),

@@ -10,8 +10,10 @@ WEEKDAYS = "月火水木金土日"
 
 
 def yen(amount: int | None) -> str:
-    """¥1,234."""
-    return "" if amount is None else f"¥{amount:,}"
+    """¥1,234, and −¥1,234 for what is missing or given back."""
+    if amount is None:
+        return ""
+    return f"¥{amount:,}" if amount >= 0 else f"−¥{-amount:,}"
 
 
 def jdate(value: date | datetime | None) -> str:

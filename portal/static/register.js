@@ -78,7 +78,7 @@
   });
 
   // 閉局: the drawer adds up while it is counted; the server counts again.
-  const yen = (amount) => `${amount < 0 ? "-" : ""}¥${Math.abs(amount).toLocaleString("ja-JP")}`;
+  const yen = (amount) => `${amount < 0 ? "−" : ""}¥${Math.abs(amount).toLocaleString("ja-JP")}`;
   const whole = (text) => {
     const value = text.normalize("NFKC").replaceAll(",", "").trim();
     return /^[0-9]{1,9}$/.test(value) ? Number(value) : 0;

@@ -44,19 +44,25 @@ def _moment(value: object) -> object:
     return value
 
 
+def _whole(value: object) -> object:
+    """JSON knows one kind of number: 475.0 is a whole one."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _to_utc(value: datetime) -> datetime:
     # The calendar's ends have no UTC; whether a time makes sense is said later, in words.
     return value.astimezone(UTC) if 1 < value.year < 9999 else value
 
 
 Moment = Annotated[AwareDatetime, BeforeValidator(_moment), AfterValidator(_to_utc)]
+WHOLE = BeforeValidator(_whole)
 # Control characters belong on no screen and no receipt; U+0000 cannot be stored.
 PLAIN = r"^[^\x00-\x1f\x7f]*$"
 LINES = r"^[^\x00-\x09\x0b-\x1f\x7f]*$"
-Party = Annotated[int, Field(ge=1, le=999)]
-Stay = Annotated[int, Field(ge=1, le=1440)]
-Revision = Annotated[int, Field(ge=1, le=999_999_999)]
-Yen = Annotated[int, Field(ge=0, le=99_999_999)]
+Party = Annotated[int, Field(ge=1, le=999), WHOLE]
+Stay = Annotated[int, Field(ge=1, le=1440), WHOLE]
+Revision = Annotated[int, Field(ge=1, le=999_999_999), WHOLE]
+Yen = Annotated[int, Field(ge=0, le=99_999_999), WHOLE]
 TableIds = Annotated[list[uuid.UUID], Field(min_length=1, max_length=50)]
 
 
@@ -245,10 +251,10 @@ class ChangeRequest(Request):
 class ReservationChangeRequest(Request):
     """A waiting reservation's change (P9): the ledger decides, at once or not at all."""
 
-    revision: Annotated[int, Field(ge=0, le=999_999_999)]
+    revision: Annotated[int, Field(ge=0, le=999_999_999), WHOLE]
     party_size: Party | None = None
     start_at: Moment | None = None
-    stay_minutes: Annotated[int, Field(ge=15, le=1440)] | None = None
+    stay_minutes: Annotated[int, Field(ge=15, le=1440), WHOLE] | None = None
     table_ids: Annotated[list[uuid.UUID], Field(max_length=50)] | None = None
 
 
@@ -260,7 +266,7 @@ class MoveRequest(Request):
 
 class OrderLine(Request):
     item_id: uuid.UUID
-    quantity: Annotated[int, Field(ge=1, le=999)]
+    quantity: Annotated[int, Field(ge=1, le=999), WHOLE]
     note: Annotated[str, Field(max_length=100, pattern=PLAIN)] = ""
 
 
