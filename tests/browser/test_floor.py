@@ -101,7 +101,11 @@ def test_floor_by_keys_and_messages(world: World, address: str, chromium: Chromi
     page.get_by_role("link", name=re.compile("^C1")).tap()
     page.get_by_role("button", name="2名").tap()
     expect(page.get_by_role("dialog")).to_contain_text("[20:30~ C1]")
-    for name, act in (("m3", ""), ("m5", "予約(早川,A2,60) / 配席(早川,A2)"), ("m6", "通信断 / 変更(T1,人数=5)")):
+    for name, act in (
+        ("m3", ""),
+        ("m5", "予約(早川,A2,60) / 配席(早川,A2)"),
+        ("m6", "通信断 / 変更(T1,人数=5)"),
+    ):
         evening.do(act)
         page.set_viewport_size({"width": 1180, "height": 820})
         page.goto(address + "/register/tables")
