@@ -61,6 +61,10 @@ bench: .venv/dev.stamp
 bench-mapping: .venv/dev.stamp
 	$(BIN)/python -m tests.load.bench_mapping
 
+.PHONY: rollout-1000
+rollout-1000: .venv/dev.stamp
+	$(BIN)/python -m tests.load.rollout
+
 schema: .venv/dev.stamp
 	EXAMPLES=$${EXAMPLES:-300} $(BIN)/python -m pytest -q tests/contract/test_openapi.py
 

@@ -20,6 +20,7 @@ from portal.checkout.receipt_views import blueprint as receipts
 from portal.checkout.slip_views import blueprint as slips
 from portal.checkout.views import blueprint as checkout
 from portal.database import bind_company, db, engine_options
+from portal.daycheck.views import blueprint as daycheck
 from portal.days.views import blueprint as days
 from portal.health import metrics
 from portal.health.views import blueprint as health
@@ -40,7 +41,7 @@ from portal.link.delivery import Deliverer
 from portal.mapping.views import blueprint as mapping
 from portal.notices import service as notices_service
 from portal.notices.views import blueprint as notices
-from portal.operations.delivery_views import blueprint as operations
+from portal.operations.health_views import blueprint as operations
 from portal.payment_types.views import blueprint as payment_types
 from portal.printing.views import blueprint as printing
 from portal.register.floor_views import blueprint as floor
@@ -113,8 +114,10 @@ def _menu(actor: Actor) -> list[tuple[str, list[tuple[str, str]]]]:
             (
                 "連携状況",
                 [
+                    ("連携状況一覧", url_for("operations.health")),
                     ("マッピング確認", url_for("mapping.index")),
                     ("送信状況", url_for("operations.deliveries")),
+                    ("日次照合", url_for("daycheck.index")),
                 ],
             )
         )
@@ -171,6 +174,7 @@ def create_app(
         identity,
         operations,
         mapping,
+        daycheck,
         rollout,
         tables,
         terminals,

@@ -2,6 +2,7 @@
 
 from portal.audit import models as audit
 from portal.checkout import models as checkout
+from portal.daycheck import models as daycheck
 from portal.days import models as days
 from portal.identity import models as identity
 from portal.imports import models as imports
@@ -24,6 +25,7 @@ from portal.visits import models as visits
 __all__ = [
     "audit",
     "checkout",
+    "daycheck",
     "days",
     "floor",
     "identity",

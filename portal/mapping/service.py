@@ -36,6 +36,11 @@ def refused(error: LedgerUnavailableError | LedgerProblemError) -> UserError:
             "お席トットくん側で、この連携が解除されています。",
             "予約連携の「連携設定」で連携解除を行い、新しいClient idでもう一度連携してください。",
         )
+    if isinstance(error, LedgerProblemError) and error.code == "NOT_FOUND":
+        return UserError(
+            "接続先のお席トットくんは、マッピングの確認に対応していません。",
+            "お席トットくんの座席管理で「USENレジ座席同期」を押し、マッピングされた件数をご確認ください。",
+        )
     return UserError(
         "お席トットくんから応答がなく、マッピングを確認できませんでした。",
         "ネットワークの接続状態を確認後、もう一度お試しください。",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from portal.operations.health import SORTS
 from portal.operations.models import OTOSEKI, PROVIDER_LABELS
 from portal.web.forms import ChoiceField, CodeField, Form, TextField
 
@@ -33,6 +34,30 @@ class ProviderForm(Form):
 
     provider = ChoiceField("予約サービス", OTHERS, default="usen_smart_reserve")
     external_id = CodeField("予約サービスの店舗ID", most=64)
+
+
+class DeliverySearch(Form):
+    """店舗, 状態, or the number on paper (M12, D2)."""
+
+    store = ChoiceField("店舗", required=False, default="")
+    state = ChoiceField(
+        "状態", {"": "すべて", "refused": "未連携", "on_its_way": "送信待ち"}, required=False, default=""
+    )
+    number = TextField("送信番号・伝票番号", most=20, required=False)
+
+
+TROUBLES = {
+    "": "すべて", "any": "要対応のみ", "cut": "お席トットくん側で連携終了", "down": "接続できない", "refused": "未連携あり",
+    "setup": "準備が残っている", "master": "マスタ未同期の端末あり", "day": "日次照合の差異あり", "points": "ポイント返却あり",
+}  # fmt: skip
+
+
+class HealthSearch(Form):
+    """店舗名, what to show, in which order."""
+
+    name = TextField("店舗名", required=False)
+    show = ChoiceField("表示", TROUBLES, required=False, default="")
+    sort = ChoiceField("並び順", SORTS, required=False, default="trouble")
 
 
 class DropForm(Form):

@@ -5,16 +5,23 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import delete, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import delete, func, select, text
 from sqlalchemy.orm import Session
 
 from portal.audit.models import record
+from portal.daycheck import service as daycheck
 from portal.link.client import LedgerProblemError, LedgerUnavailableError
-from portal.link.contract import LinkAnswer, LinkRequest, MappingState, TableItem, TableList
+from portal.link.contract import (
+    LinkAnswer,
+    LinkRequest,
+    MappingState,
+    ReservationWindow,
+    TableItem,
+    TableList,
+)
 from portal.link.delivery import Deliverer
 from portal.link.owed import Link
 from portal.mapping import service as mapping
@@ -69,11 +76,26 @@ def answered(result: Any) -> Failed | None:
             return Failed(
                 result.code, "お席トットくん側で、この連携が解除されています。連携設定をご確認ください。"
             )
+        if result.code == "NOT_FOUND":
+            return Failed(
+                result.code,
+                "接続先のお席トットくんは、この操作に対応していません。お席トットくんの座席管理で「USENレジ座席同期」を押してください。",
+            )
         return Failed(result.code, VERDICTS.get(result.code, VERDICTS["REFUSED"]))
     return None
 
 
 # -- 一括連携
+
+
+# The unique index decides (L5): a store that somebody else is linking gets no row.
+PENDING = text(
+    "INSERT INTO pos.reservation_link"
+    " (id, company_id, store_id, provider, state, client_id_hint, table_list_version, created_at, created_by)"
+    " SELECT r.link_id, r.company_id, r.store_id, 'otoseki', 'pending', r.client_id_hint, 0, :at, b.created_by"
+    " FROM pos.batch_row AS r JOIN pos.batch_run AS b ON b.id = r.run_id"
+    " WHERE r.run_id = :run AND r.id = ANY(:rows) ON CONFLICT DO NOTHING"
+)
 
 
 def _link_begin(
@@ -89,15 +111,7 @@ def _link_begin(
         # The ledger ended it (G4): a fresh Client id begins a new link.
         operations.close(session, deliverer, over, run.created_by, run.created_label)
     session.flush()
-    session.execute(
-        insert(ReservationLink)
-        .values([
-            {"id": row.link_id, "company_id": run.company_id, "store_id": row.store_id, "provider": OTOSEKI,
-             "state": "pending", "client_id_hint": row.client_id_hint, "created_at": now, "created_by": run.created_by}
-            for row in rows
-        ])
-        .on_conflict_do_nothing()
-    )  # fmt: skip
+    session.execute(PENDING, {"run": run.id, "rows": [row.id for row in rows], "at": now})
     current = {
         link.store_id: link
         for link in session.scalars(
@@ -232,7 +246,8 @@ def _tables_settle(
         if pushed is not None:
             _note_sync(session, run, given, failure, now)
         if failure is not None:
-            found[work.row_id] = failure if pushed is None or failure.again else Failed(failure.code, M1)
+            told = pushed is None or failure.again or failure.code == "NOT_FOUND"
+            found[work.row_id] = failure if told else Failed(failure.code, M1)
             continue
         check = compare(given.tables, result)
         mapping.keep(session, given.link, check, now)
@@ -305,7 +320,45 @@ def _unlink_settle(
     }
 
 
+# -- 日次照合
+
+
+def _days_begin(
+    session: Session, deliverer: Deliverer, run: BatchRun, rows: Sequence[BatchRow]
+) -> dict[uuid.UUID, Work | Failed | str]:
+    links = _links(session, deliverer, rows, lock=False)
+    day = date.fromisoformat(run.source)
+    return {
+        row.id: Work(row.id, row.store_id, daycheck.asked_of(session, links[row.store_id][1], day))
+        if row.store_id is not None and row.store_id in links
+        else NOT_LINKED
+        for row in rows
+    }
+
+
+def _days_call(deliverer: Deliverer, work: Work) -> ReservationWindow:
+    return daycheck.fetch(deliverer, work.given)
+
+
+def _days_settle(
+    session: Session, deliverer: Deliverer, run: BatchRun, _rows: dict[uuid.UUID, BatchRow], results: list[tuple[Work, Any]]
+) -> dict[uuid.UUID, Failed | str]:  # fmt: skip
+    found: dict[uuid.UUID, Failed | str] = {}
+    for work, result in results:
+        failure = answered(result)
+        compared, differences = (0, None) if failure else daycheck.compare(session, work.given, result)
+        daycheck.keep(session, work.given, deliverer.clock.now(), run.created_by, compared, differences)
+        if failure is not None:
+            found[work.row_id] = failure
+        else:
+            found[work.row_id] = (
+                f"差異 {len(differences)}件" if differences else f"差異はありません。(来店 {compared}件)"
+            )
+    return found
+
+
 KINDS = {
+    "day_check": Kind(_days_begin, _days_call, _days_settle),
     "link": Kind(_link_begin, _link_call, _link_settle),
     "prepare": Kind(_tables_begin, _tables_call, _tables_settle),
     "mapping": Kind(_tables_begin, _tables_call, _tables_settle),

@@ -7,13 +7,14 @@ it had, so the ledger gives the same link again. Only who holds the claim may se
 from __future__ import annotations
 
 import uuid
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
 from typing import Any, Literal
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from portal.audit.models import record
@@ -25,7 +26,8 @@ from portal.link.delivery import Deliverer
 from portal.rollout.kinds import KINDS, Failed, Kind, Work
 from portal.rollout.models import KIND_LABELS, BatchRow, BatchRun
 
-CHUNK = 48
+CHUNK = 16
+AHEAD = 2
 AT_ONCE = 8
 LEASE = timedelta(seconds=45)
 MOST_ATTEMPTS = 6
@@ -33,26 +35,45 @@ TROUBLE = "お席トットくんに接続できません。自動で再試行し
 Outcome = Literal["more", "wait", "stopped", "done"]
 
 
-def chunk(
-    session: Session, deliverer: Deliverer, run_id: uuid.UUID, pool: ThreadPoolExecutor | None = None
+def drain(
+    session: Session,
+    deliverer: Deliverer,
+    run_id: uuid.UUID,
+    pool: ThreadPoolExecutor,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Work off one chunk. ``wait``: the ledger is away, or rows are still another's; ``stopped``: paused or cancelled."""
-    claim_id = new_id()
-    claimed = run_write(session, partial(_claim, deliverer=deliverer, run_id=run_id, claim_id=claim_id))
-    if not isinstance(claimed, tuple):
-        return claimed
-    kind, works = claimed
-    calls: Callable[[Work], Any] = partial(_call, kind, deliverer)
-    if pool is None:
-        with ThreadPoolExecutor(AT_ONCE) as own:
-            results = list(own.map(calls, works))
-    else:
-        results = list(pool.map(calls, works))
-    settle = partial(
-        _settle, deliverer=deliverer, run_id=run_id, claim_id=claim_id,
-        results=list(zip(works, results, strict=True)),
-    )  # fmt: skip
-    return run_write(session, settle)
+    """Work off the run. ``wait``: the ledger is away, or rows are still another's; ``stopped``: paused or cancelled.
+
+    While one chunk is asked for, the one before is settled and the next claimed: the ledger never waits for us.
+    """
+    flying: deque[tuple[uuid.UUID, list[tuple[Work, Future[Any]]]]] = deque()
+    ended: Outcome | None = None
+    while True:
+        while ended is None and len(flying) < AHEAD:
+            claim_id = new_id()
+            claimed = run_write(
+                session, partial(_claim, deliverer=deliverer, run_id=run_id, claim_id=claim_id)
+            )
+            if isinstance(claimed, tuple):
+                kind, works = claimed
+                flying.append(
+                    (claim_id, [(work, pool.submit(_call, kind, deliverer, work)) for work in works])
+                )
+            elif claimed != "more":
+                ended = claimed
+        if not flying:
+            return ended or "more"
+        claim_id, asked = flying.popleft()
+        results = [(work, future.result()) for work, future in asked]
+        settle = partial(_settle, deliverer=deliverer, run_id=run_id, claim_id=claim_id, results=results)
+        settled = run_write(session, settle)
+        if settled == "wait":
+            ended = "wait"
+        elif stopping():
+            ended = "more"
+        elif ended == "wait" and not flying:
+            # What was another's may have been our own.
+            ended = None
 
 
 def _call(kind: Kind, deliverer: Deliverer, work: Work) -> Any:
@@ -88,15 +109,19 @@ def _claim(
         return _end(session, run, deliverer) if not _open_rows(session, run_id) else "wait"
     kind = KINDS[run.kind]
     begun = kind.begin(session, deliverer, run, rows)
-    works = []
+    works = [what for what in begun.values() if isinstance(what, Work)]
     for row in rows:
         what = begun[row.id]
-        row.attempts += 1
-        if isinstance(what, Work):
-            row.state, row.claim_id, row.claimed_at = "doing", claim_id, now
-            works.append(what)
-        else:
+        if not isinstance(what, Work):
+            row.attempts += 1
             _finish(row, what, deliverer)
+    session.flush()
+    session.execute(
+        update(BatchRow)
+        .where(BatchRow.id.in_([work.row_id for work in works]))
+        .values(state="doing", claim_id=claim_id, claimed_at=now, attempts=BatchRow.attempts + 1)
+        .execution_options(synchronize_session=False)
+    )
     return (kind, works) if works else "more"
 
 
@@ -110,6 +135,7 @@ def _settle(
             select(BatchRow)
             .where(BatchRow.run_id == run_id, BatchRow.claim_id == claim_id, BatchRow.state == "doing")
             .with_for_update()
+            .execution_options(populate_existing=True)
         )
     }
     results = [(work, result) for work, result in results if work.row_id in mine]
@@ -170,11 +196,8 @@ def work_off(job: Job, *, run_id: str) -> None:
     """Work off a run until it is done, paused, or the worker is asked to stop."""
     deliverer: Deliverer = job.app.extensions["deliverer"]
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        while True:
-            outcome = chunk(job.session, deliverer, uuid.UUID(run_id), pool)
-            if outcome in ("stopped", "done"):
-                return
-            if outcome == "wait":
-                raise Again(3)
-            if job.stopping():
-                raise Again
+        outcome = drain(job.session, deliverer, uuid.UUID(run_id), pool, job.stopping)
+    if outcome == "wait":
+        raise Again(3)
+    if outcome == "more":
+        raise Again

@@ -111,12 +111,13 @@ def _plan_row(deliverer: Deliverer, run: BatchRun, position: int, verdict: Verdi
 
 
 def plan_stores(
-    session: Session, deliverer: Deliverer, actor: Actor, kind: str, stores: Sequence[Store], *, start: bool
-) -> uuid.UUID:
+    session: Session, deliverer: Deliverer, actor: Actor, kind: str, stores: Sequence[Store], *, start: bool,
+    source: str = "",
+) -> uuid.UUID:  # fmt: skip
     """A run over given stores; ``start``: at once, else as a draft that a person confirms."""
 
     def work(s: Session) -> uuid.UUID:
-        run = _run(s, deliverer, actor, kind)
+        run = _run(s, deliverer, actor, kind, source)
         bulk_insert(s, ROWS, [
             {"id": new_id(), "run_id": run.id, "company_id": run.company_id, "position": at, "line": at + 1,
              "store_id": store.id, "store_code": store.code, "store_name": store.name, "link_id": new_id(),

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from werkzeug.wrappers import Response as BaseResponse
 
 from portal.database import db
+from portal.daycheck.forms import DayForm
 from portal.kernel import csvfile
 from portal.kernel.errors import ConflictError, UserError
 from portal.kernel.ids import parse_id
@@ -101,8 +102,10 @@ def _show(run_id: uuid.UUID, status: int = 200, problem: UserError | None = None
     total = session.scalar(count) or 0
     pages = max(1, -(-total // PER_PAGE))
     page = min(pages, max(1, request.args.get("page", 1, type=int)))
+    # Before the run, what is wrong stands first.
+    order = [BatchRow.state != "skipped"] if run.state == "draft" else []
     found = session.scalars(
-        rows.order_by(BatchRow.position).offset((page - 1) * PER_PAGE).limit(PER_PAGE)
+        rows.order_by(*order, BatchRow.position).offset((page - 1) * PER_PAGE).limit(PER_PAGE)
     ).all()
     owed = {}
     if run.kind == "unlink" and run.state == "draft":
@@ -190,7 +193,7 @@ def undo(run_id: uuid.UUID, row_id: uuid.UUID) -> BaseResponse:
     return go(url_for("rollout.show", run_id=run_id))
 
 
-def _many(kind: str, *, start: bool) -> BaseResponse:
+def _many(kind: str, *, start: bool, source: str = "") -> BaseResponse:
     """A run over the stores that are ticked, of a finished run, or all that are linked."""
     session = db.session()
     ids: list[uuid.UUID] | None = None
@@ -203,7 +206,7 @@ def _many(kind: str, *, start: bool) -> BaseResponse:
     elif not request.form.get("all"):
         ids = [found for found in map(parse_id, request.form.getlist("store_ids")) if found is not None]
     stores = service.linked_stores(session, ids)
-    new = service.plan_stores(session, deliverer(), g.actor, kind, stores, start=start)
+    new = service.plan_stores(session, deliverer(), g.actor, kind, stores, start=start, source=source)
     if start:
         flash(f"{KIND_LABELS[kind]}を受け付けました。この画面を閉じても、処理は続きます。", "success")
     return go(url_for("rollout.show", run_id=new))
@@ -221,6 +224,16 @@ def prepare() -> BaseResponse:
 def check_mapping() -> BaseResponse:
     """マッピングの再確認 for many stores."""
     return _many("mapping", start=True)
+
+
+@blueprint.post("/day-check")
+@permission("company")
+def check_days() -> BaseResponse:
+    """日次照合 of one business day for many stores (D3)."""
+    form = DayForm()
+    if not form.validate():
+        raise UserError(form.messages["day"])
+    return _many("day_check", start=True, source=form.day.data.isoformat())
 
 
 @blueprint.post("/unlink")

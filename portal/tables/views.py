@@ -139,4 +139,6 @@ def sync(store_id: uuid.UUID) -> Response:
         answer = service.push_tables(db.session(), deliverer(), g.actor, store_id)
     except UserError as error:
         return _page(store_id, error.status, problem=error)
-    return _page(store_id, answer=answer)
+    response = _page(store_id, answer=answer)
+    response.headers["HX-Trigger"] = "tables-synced"
+    return response

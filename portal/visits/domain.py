@@ -41,6 +41,7 @@ REFUSAL_REASONS = {
     "RESERVATION_CANCELLED": "予約はキャンセル済み",
     "RESERVATION_TAKEN": "予約は配席済み",
     "MERGE_TARGET_MISSING": "統合先の連携待ち",
+    "DROPPED": "取り下げ済み",
 }
 
 
@@ -52,7 +53,10 @@ def delivery_state(visit: Visit) -> str:
         return "on_its_way"
     if visit.attempted_revision == 0:
         return "not_linked"
-    return "refused" if visit.answer_outcome == "refused" else "linked"
+    if visit.answer_outcome == "refused":
+        # What a person dropped is not to be linked any more (D2).
+        return "not_linked" if visit.dropped_at is not None else "refused"
+    return "linked"
 
 
 def wire_state(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import re
+import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+import httpx
 import pytest
 
 from portal import jobs
@@ -158,15 +161,14 @@ def test_L9_a_worker_killed_in_the_middle_does_no_harm(
         patch.setattr(runner, "_settle" if moment == "after the call" else "_call", killed)
         with world.app.app_context():
             bind_company(db.session(), 1)
-            with pytest.raises(KeyboardInterrupt):
-                runner.chunk(db.session(), deliverer, run_id)
+            with pytest.raises(KeyboardInterrupt), ThreadPoolExecutor(1) as pool:
+                runner.drain(db.session(), deliverer, run_id, pool)
     assert [state for _, state in states(world)] == ["doing", "doing"]
-    with world.app.app_context():
+    with world.app.app_context(), ThreadPoolExecutor(1) as pool:
         bind_company(db.session(), 1)
-        assert runner.chunk(db.session(), deliverer, run_id) == "wait"
+        assert runner.drain(db.session(), deliverer, run_id, pool) == "wait"
         world.clock.offset += timedelta(minutes=1)
-        assert runner.chunk(db.session(), deliverer, run_id) == "more"
-        assert runner.chunk(db.session(), deliverer, run_id) == "done"
+        assert runner.drain(db.session(), deliverer, run_id, pool) == "done"
     assert [state for _, state in states(world)] == ["done", "done"]
     assert world.one("SELECT count(*) FROM ledger.pos_link WHERE ended_at IS NULL") == 3
     assert world.one("SELECT count(*) FROM pos.reservation_link WHERE state = 'active'") == 3
@@ -288,3 +290,48 @@ def test_L2_L10_the_list_shows_rate_readiness_and_filters(world: World) -> None:
     steps = admin.get(f"/operations/links/{store_id(world, '001')}").text
     assert "4. 座席マッピング" in steps
     assert "次に行う" in steps
+
+
+def test_L5_two_runs_over_the_same_store_at_the_same_moment_link_it_once(world: World) -> None:
+    admin = world.login()
+    runs = [uuid.UUID(plan(admin, f"002,{issue(world, '002')}").rsplit("/", 1)[1]) for _ in range(2)]
+    world.run("UPDATE pos.batch_run SET state = 'running', started_at = now()")
+    together = threading.Barrier(2)
+
+    def work(run_id: uuid.UUID) -> str:
+        with world.app.app_context(), ThreadPoolExecutor(1) as pool:
+            bind_company(db.session(), 1)
+            together.wait()
+            return runner.drain(db.session(), world.app.extensions["deliverer"], run_id, pool)
+
+    with ThreadPoolExecutor(2) as both:
+        assert list(both.map(work, runs)) == ["done", "done"]
+    ends = sorted(state for _, state in states(world))
+    assert ends[0] == "done"
+    assert ends[1] in ("failed ALREADY_LINKED", "failed IN_PROGRESS")
+    assert (
+        world.one(
+            "SELECT count(*) FROM pos.reservation_link WHERE ended_at IS NULL AND store_id = :s",
+            s=store_id(world, "002"),
+        )
+        == 1
+    )
+
+
+def test_L9_an_older_ledger_that_cannot_map_says_what_to_press(world: World) -> None:
+    admin = world.login()
+    first = store_id(world, "001")
+
+    def older(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith(("/mapping", "/link/check", "/trace")):
+            return httpx.Response(404, json={"code": "NOT_FOUND", "message": ""})
+        return inner(request)
+
+    inner = world.network.handle_request
+    world.network.handle_request = older  # type: ignore[method-assign]
+    assert "対応していません" in admin.get(f"/mapping/{first}").text
+    answer = admin.post("/operations/rollout/prepare", all="1")
+    jobs.run_due(world.app)
+    assert "「USENレジ座席同期」を押してください" in admin.get(answer.location).text
+    assert world.one("SELECT count(*) FROM pos.table_sync WHERE outcome = 'ok'") >= 1
+    assert "Client idは実行時に確認します" in admin.get(plan(admin, f"002,{issue(world, '002')}")).text
