@@ -64,3 +64,46 @@ def test_reservations_of_earlier_versions_get_a_number_and_are_found_by_phone(
         rows = db.execute("SELECT phone_key, number FROM ledger.reservation ORDER BY phone_key").fetchall()
         assert [row[0] for row in rows] == ["", "0312345678", "0312345678", "0312345678"]
         assert len({row[1] for row in rows}) == 4
+
+
+def test_slips_that_were_paid_before_parts_and_rates_agree_afterwards(server: EmbeddedPostgres) -> None:
+    name = f"u{uuid.uuid4().hex[:12]}"
+    migrate.ensure_database(server.url("postgres", "postgres"), name)
+    owner = server.url("portal_owner", name)
+    migrate.upgrade(owner, "0002")
+    plain = server.url("postgres", name).replace("+psycopg", "")
+    store, visit, paid, given_up = (str(uuid.uuid4()) for _ in range(4))
+    with psycopg.connect(plain, autocommit=True) as db:
+        db.execute("INSERT INTO pos.company (company_id, code, name) VALUES (1, '10001', '試験')")
+        db.execute("INSERT INTO pos.store (id, company_id, code, name) VALUES (%s, 1, '001', '店')", (store,))
+        db.execute(
+            "INSERT INTO pos.visit (id, company_id, store_id, training, kind, party_size, business_date, start_at,"
+            " stay_minutes, seated_at, status, changed_at, created_at) VALUES"
+            " (%s, 1, %s, false, 'walk_in', 2, '2026-11-24', now(), 60, now(), 'left', now(), now())", (visit, store),
+        )  # fmt: skip
+        for slip, number, status, total in ((paid, 1, "paid", 1500), (given_up, 2, "voided", None)):
+            db.execute(
+                "INSERT INTO pos.slip (id, company_id, store_id, visit_id, business_date, training, number, status,"
+                " opened_at, paid_at, total_yen) VALUES (%s, 1, %s, %s, '2026-11-24', false, %s, %s, now(), now(), %s)",
+                (slip, store, visit, number, status, total),
+            )  # fmt: skip
+        for price, percent in ((600, 10), (900, 8)):
+            db.execute(
+                "INSERT INTO pos.slip_line (id, company_id, slip_id, name, unit_price_yen, tax_percent, quantity, ordered_at)"
+                " VALUES (gen_random_uuid(), 1, %s, 'x', %s, %s, 1, now())", (paid, price, percent),
+            )  # fmt: skip
+        db.execute(
+            "INSERT INTO pos.payment (id, company_id, slip_id, type_code, type_name, amount_yen, tendered_yen, change_yen,"
+            " paid_at) VALUES (gen_random_uuid(), 1, %s, 'cash', '現金', 1500, 2000, 500, now())", (paid,),
+        )  # fmt: skip
+    migrate.upgrade(owner)
+    with psycopg.connect(plain, autocommit=True) as db:
+        rates = db.execute("SELECT total_10_yen, total_8_yen FROM pos.slip WHERE id = %s", (paid,)).fetchone()
+        assert rates == (600, 900)
+        part = db.execute(
+            'SELECT p."number", p."of", p.amount_yen, p.total_8_yen, y.amount_yen FROM pos.slip_part p'
+            " JOIN pos.payment y ON y.part_id = p.id"
+        ).fetchall()
+        assert part == [(1, 1, 1500, 900, 1500)]
+        # Touched again, the old slip still agrees with itself.
+        db.execute("UPDATE pos.slip SET revision = revision + 1")
