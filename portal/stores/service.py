@@ -34,9 +34,12 @@ def search(word: str) -> Select[Store]:
     return statement
 
 
-def page_of(session: Session, statement: Any, page: int, per: int) -> tuple[list[Any], int, int]:
-    """Rows of a page, how many there are in all, and the page that was possible."""
-    total = session.scalar(select(func.count()).select_from(statement.order_by(None).subquery())) or 0
+def page_of(
+    session: Session, statement: Any, page: int, per: int, *, most: int | None = None
+) -> tuple[list[Any], int, int]:
+    """Rows of a page, how many there are in all (at most ``most``: no more are counted), and the page that was possible."""
+    counted = statement.order_by(None).limit(most) if most else statement.order_by(None)
+    total = session.scalar(select(func.count()).select_from(counted.subquery())) or 0
     page = min(max(1, -(-total // per)), max(1, page))
     rows = session.execute(statement.limit(per).offset((page - 1) * per)).all()
     return list(rows), total, page

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
 
+from portal.audit import views
+from portal.audit.models import AuditEntry
 from portal.audit.words import ACTIONS, lines
 from portal.kernel.csvfile import read
 from tests.conftest import World
@@ -74,6 +79,37 @@ def test_D4_a_wrong_period_says_so_and_pages_are_turned(world: World) -> None:
     assert "101-120 / 120" in admin.get("/operations/audit?who=試験&page=99").text
     assert "試験" not in world.login(company="20002").get("/operations/audit").text
     assert world.login("manager").get("/operations/audit").status_code == 403
+
+
+def test_D4_without_a_period_the_last_month_is_searched_and_a_search_too_large_says_so(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.run(
+        "INSERT INTO pos.audit_entry (id, company_id, at, actor_label, action, target)"
+        " SELECT gen_random_uuid(), 1, now() - n * interval '1 day', '試験', 'slip_paid', 'No.' || n"
+        " FROM generate_series(0, 59) n"
+    )
+    admin = world.login()
+    assert re.search(r"1-3[01] / 3[01]", admin.get("/operations/audit?who=試験").text)
+    assert "1-50 / 60" in admin.get("/operations/audit?who=試験&since=2000-01-01").text
+    monkeypatch.setattr(views, "MOST_LISTED", 20)
+    assert "20件以上" in admin.get("/operations/audit?who=試験").text
+    monkeypatch.setattr(views, "MOST_CSV", 10)
+    _, rows = read(admin.get("/operations/audit/export?who=試験").data.decode("utf-8-sig"))
+    assert len(rows) == 11
+    assert "10件を超えたため" in rows[-1][1][0]
+    slow = select(AuditEntry, func.pg_sleep(1))
+    monkeypatch.setattr(views.queries, "entries", lambda wanted: slow)
+    real = views.page_of
+
+    def impatient(session: Session, *given: Any, **more: Any) -> Any:
+        session.execute(text("SET LOCAL statement_timeout = '50ms'"))
+        return real(session, *given, **more)
+
+    monkeypatch.setattr(views, "page_of", impatient)
+    answer = admin.get("/operations/audit")
+    assert answer.status_code == 422
+    assert "期間を短くして" in answer.text
 
 
 def test_D4_the_application_can_only_add(world: World) -> None:
