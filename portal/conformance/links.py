@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from portal.conformance.bench import SEATS, UNMAPPED, Bench, case, ensure
+from portal.conformance.bench import SEATS, UNMAPPED, Bench, NotPreparedError, case, ensure
 from portal.link import contract as wire
 
 
@@ -114,6 +114,32 @@ def all_or_nothing(b: Bench) -> None:
     ensure(after.version == before.version, "the version rose although the list was refused")
     found = b.read(b.push(b.tables, b.list_version), wire.TableListAnswer)
     ensure((found.added, found.removed) == (0, 0), "a part of the refused list was kept")
+
+
+def _since_12(b: Bench) -> None:
+    have = tuple(int(part) for part in b.signals().contract_version.split(".")[:2])
+    if have < (1, 2):
+        raise NotPreparedError("the ledger speaks an older version of the contract")
+
+
+@case("L7", "POST /link/check tells what POST /link would, and changes nothing (1.2)")
+def link_check(b: Bench) -> None:
+    _since_12(b)
+    given = {"company_code": b.company_code, "store_code": b.store_code}
+    items = [{"client_id": "OT-UNKNOWN", **given}, {"client_id": b.client_id, **given}]
+    found = b.read(b.call("POST", "/link/check", {"items": items}, token=""), wire.LinkCheckAnswer)
+    wanted = ["CLIENT_ID_UNKNOWN", "CLIENT_ID_USED"]
+    ensure(found.codes == wanted, f"{wanted} expected, {found.codes} came")
+    b.signals()
+
+
+@case("M1", "GET /mapping names the seat of every mapped table (1.2)")
+def mapping(b: Bench) -> None:
+    _since_12(b)
+    found = b.read(b.call("GET", "/mapping"), wire.MappingState)
+    seats = {table.name: table.seat_name for table in found.tables}
+    wanted = {**{name: name for name in SEATS}, UNMAPPED: None}
+    ensure(seats == wanted, f"{wanted} expected, {seats} came")
 
 
 @case("T4", "a removed table loses its seat at once: SEAT_MAPPING_LOST, not SEAT_NOT_MAPPED")

@@ -7,7 +7,7 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
-from portal.conformance.bench import SEATS, UNMAPPED, Bench, case, ensure, now
+from portal.conformance.bench import SEATS, UNMAPPED, Bench, NotPreparedError, case, ensure, now
 from portal.link import contract as wire
 
 
@@ -200,6 +200,20 @@ def at_once(b: Bench) -> None:
     ensure(all(code in (200, 409, 429) or code >= 500 for code in answers), f"answers {sorted(answers)}")
     ensure(200 in answers, f"at least one 200 expected, {sorted(answers)} came")
     b.shown(state)
+    gone(b, state)
+
+
+@case("D1", "GET /trace tells of a visit what was received and what is shown, without a name (1.2)")
+def trace(b: Bench) -> None:
+    state = b.visit(SEATS[0])
+    b.accept(state)
+    answer = b.call("GET", "/trace", params={"visit_id": state["visit_id"]})
+    if answer.status_code == 404:
+        raise NotPreparedError("the ledger speaks an older version of the contract")
+    found = b.read(answer, wire.Trace)
+    ensure(found.received is not None and found.received.revision == 1, "the received revision 1 is missing")
+    ensure(found.row is not None and found.row.seat_names == [SEATS[0]], "the shown row is missing")
+    ensure("guest_name" not in answer.text and "phone" not in answer.text, "a name or a phone number came")
     gone(b, state)
 
 

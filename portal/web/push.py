@@ -23,6 +23,7 @@ log = logging.getLogger("portal.push")
 HEARTBEAT_SECONDS = 15.0
 LIFETIME_SECONDS = 900.0
 PER_LOGIN, PER_PERSON, PER_PROCESS = 6, 100, 5000
+AT_ONCE, PAUSE_SECONDS = 25, 0.01
 GONE = "push_gone"
 Message = tuple[str, str]
 
@@ -98,7 +99,16 @@ class Hub:
         if version <= self.latest.get(key, 0):
             return
         self.latest[key] = version
-        for stream in self.streams.get(key, ()):
+        waiting = list(self.streams.get(key, ()))
+        self._wake(waiting[:AT_ONCE], version)
+        # A thousand at one moment would hold every page up for as long; a few at a time, nobody notices.
+        for number, start in enumerate(range(AT_ONCE, len(waiting), AT_ONCE), 1):
+            later = waiting[start : start + AT_ONCE]
+            asyncio.get_running_loop().call_later(number * PAUSE_SECONDS, self._wake, later, version)
+
+    @staticmethod
+    def _wake(streams: list[Stream], version: int) -> None:
+        for stream in streams:
             if version > stream.version:
                 stream.version = version
                 stream.wake.set()
@@ -188,7 +198,8 @@ class Streams:
                 await write(f"event: v\ndata: {sent}\n\n")
             elif not stream.over and not stream.wake.is_set():
                 try:
-                    await asyncio.wait_for(stream.wake.wait(), HEARTBEAT_SECONDS)
+                    async with asyncio.timeout(HEARTBEAT_SECONDS):
+                        await stream.wake.wait()
                 except TimeoutError:
                     await write(":\n\n")
         with contextlib.suppress(Exception):
