@@ -15,6 +15,7 @@ from portal.checkout.domain import included_tax
 from portal.checkout.models import Payment, Slip, SlipPart
 from portal.days.models import CashMovement
 from portal.identity.models import Staff
+from portal.terminals.models import Terminal
 from portal.visits.models import Visit
 
 GROUP_LABELS = {
@@ -138,9 +139,12 @@ def load(session: Session, store_id: uuid.UUID, training: bool, day: date) -> Sh
         .where(*here, SlipPart.business_date == day, SlipPart.reversed_at.is_(None))
     ).all()
     names = {s.id: s.name for s in session.scalars(select(Staff))}
+    # Where nobody was named, the terminal itself took the payment (a KIOSK).
+    terminals = session.scalars(select(Terminal).where(Terminal.store_id == store_id))
+    names |= {t.id: f"{t.name}(端末)" for t in terminals}
     people: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for who, amount, _ in parts:
-        row = people[names.get(who, "端末(KIOSKなど)") if who else "－"]
+        row = people[names.get(who, "－") if who else "－"]
         row[0] += 1
         row[1] += amount
     of_day = select(Slip).where(*here, Slip.business_date == day)

@@ -161,19 +161,25 @@ def seat(
     return uuid.UUID(result["visit_id"])
 
 
+def _named(staff: Staff | None, terminal: Terminal | None) -> str:
+    """Who and where; a KIOSK acts for itself."""
+    where = terminal.name if terminal else ""
+    return f"{staff.name}さん({where})" if staff else where or "ほかの端末"
+
+
 def _who(session: Session, visit: Visit | None) -> str:
     if visit is None:
         return ""
     staff = session.get(Staff, visit.opened_by) if visit.opened_by else None
     terminal = session.get(Terminal, visit.opened_terminal_id) if visit.opened_terminal_id else None
-    return f"{hm(visit.seated_at)}に{staff.name if staff else ''}さん({terminal.name if terminal else ''})の操作で"
+    return f"{hm(visit.seated_at)}に{_named(staff, terminal)}の操作で"
 
 
 def who_changed(session: Session, visit: Visit) -> str:
     """Who changed a visit last, and when: for the one who came too late (P8, P9)."""
     staff = session.get(Staff, visit.last_changed_by) if visit.last_changed_by else None
     terminal = session.get(Terminal, visit.last_terminal_id) if visit.last_terminal_id else None
-    return f"{hm(visit.changed_at)}に{staff.name if staff else ''}さん({terminal.name if terminal else ''})の操作で"
+    return f"{hm(visit.changed_at)}に{_named(staff, terminal)}の操作で"
 
 
 GONE = {

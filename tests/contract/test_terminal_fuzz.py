@@ -20,7 +20,7 @@ from portal.terminal_api import keys
 from tests.conftest import World
 from tests.terminal import Kiosk
 
-EXAMPLES = int(os.environ.get("EXAMPLES", "3"))
+EXAMPLES = int(os.environ.get("EXAMPLES", "2"))
 # A bound of time is no property of the answers.
 CHECK_NAMES = [name for name in CHECKS.get_all_names() if name != "max_response_time"]
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from portal.days.domain import counted, expected
+from portal.worker import sweep
 from tests.conftest import Browser, World
 from tests.terminal import Kiosk
 from tests.web.test_terminal_api import _pay, _reserved
@@ -327,6 +328,18 @@ def test_M12_the_notice_is_listed_printed_and_ticked_off_on_the_pos(
     assert re.fullmatch(r"\d{4}/\d\d/\d\d \d\d:\d\d", kept[4])
     number = re.fullmatch(r"送信番号 ([0-9A-F]{4}-[0-9A-F]{4})", kept[5])
     assert number
+    # D2: the number finds the delivery, while it is owed and after.
+    manager = world.login("manager")
+    for state in ("送信待ち", "連携済"):
+        found = manager.get(f"/operations/deliveries?number={number[1]}")
+        assert found.status_code == 303
+        page = manager.get(found.headers["Location"]).text
+        assert number[1] in page
+        assert state in page
+        world.network.fault = ""
+        world.clock.offset += timedelta(seconds=20)
+        sweep(world.app)
+    assert "見つかりません" in manager.get("/operations/deliveries?number=0000-0000").text
     assert pos.post(f"/register/print-queue/{job}/printed").status_code == 303
     page = pos.get("/register/print-queue/").text
     assert "印刷待ち　0件" in page
