@@ -13,6 +13,9 @@ from tests.browser.test_walk import SHOTS, chromium, look, no_violation, person,
 from tests.conftest import World
 from tests.till import Till
 
+# Two cores for everything: a page may take its time.
+expect.set_options(timeout=20_000)
+
 
 def tablet(till: Till, chromium: Chromium, address: str, width: int, height: int) -> Page:  # noqa: F811
     """The till's own terminal and login, on a tablet."""
