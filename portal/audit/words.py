@@ -52,10 +52,11 @@ FIELDS = {
     "price_yen": "価格", "tax_percent": "税率(%)", "training": "トレーニング", "link_down_minutes": "連携停止の通知(分)",
     "refused_minutes": "未連携の通知(分)", "mapping": "マッピングの通知", "mail": "メール通知", "webhook": "Webhook",
     "mail_to": "メールの送り先", "webhook_url": "Webhook URL", "invoice_number": "登録番号", "names": "名称", "heading": "見出し", "address": "住所", "phone": "店舗の電話番号", "footer": "末尾の文", "done": "成功",
-    "failed": "失敗", "skipped": "対象外", "waiting": "未処理", "undone": "取消", "category": "カテゴリ", "added": "追加", "count": "件数", "rows": "行数",
+    "failed": "失敗", "skipped": "対象外", "waiting": "未処理", "undone": "取消", "category": "カテゴリ", "added": "追加", "count": "件数", "day": "営業日", "delivery": "送信番号", "rows": "行数",
 }  # fmt: skip
 VALUES: dict[str, dict[str, str]] = {
-    "kind": {"normal": "通常", "waiting": "待機テーブル", "pos": "POS", "terminal": "ターミナル", "handy": "HANDY", "kiosk": "KIOSK",
+    "kind": {"paid_not_left": "会計済み・退店前", "pos_alone": "レジのみ", "ledger_alone": "お席トットくんのみ", "party_size": "人数",
+             "normal": "通常", "waiting": "待機テーブル", "pos": "POS", "terminal": "ターミナル", "handy": "HANDY", "kiosk": "KIOSK",
              "ticket_pay": "USEN Ticket & Pay"},
     "role": {"company_admin": "企業管理者", "store_manager": "店舗管理者", "store_staff": "スタッフ"},
 }  # fmt: skip

@@ -181,7 +181,7 @@ def put_right(
             )
         bump(s, visit, now, party=kind == "party_size", staff_id=actor.id)
         record(
-            s, company_id=visit.company_id, store_id=store_id, at=now, action="day_difference_fixed", target="日次照合",
+            s, company_id=visit.company_id, store_id=store_id, at=now, action="difference_fixed", target="日次照合",
             actor_id=actor.id, actor_label=actor.name,
             after={"kind": kind, "delivery": delivery_number(visit_id), "day": str(day)},
         )  # fmt: skip

@@ -99,7 +99,7 @@ def reopen(session: Session, actor: Actor, visit_id: uuid.UUID, now: datetime) -
         raise NotFoundError
     if visit.dropped_at is not None:
         record(
-            session, company_id=visit.company_id, store_id=visit.store_id, at=now, action="delivery_reopened",
+            session, company_id=visit.company_id, store_id=visit.store_id, at=now, action="delivery_resent",
             target=f"送信番号 {delivery_number(visit.id)}", actor_id=actor.id, actor_label=actor.name,
         )  # fmt: skip
         visit.dropped_at = visit.dropped_by = None

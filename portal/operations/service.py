@@ -169,7 +169,7 @@ def record_provider(
             )
         )  # fmt: skip
         record(
-            s, company_id=store.company_id, store_id=store_id, at=now, action="link_started", target="予約連携",
+            s, company_id=store.company_id, store_id=store_id, at=now, action="link_recorded", target="予約連携",
             actor_id=actor.id, actor_label=actor.name, before={"state": "未連携"},
             after={"state": f"{label}連携中", "store_id": external_id},
         )  # fmt: skip

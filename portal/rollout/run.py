@@ -18,18 +18,19 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from portal.audit.models import record
-from portal.database import run_write
-from portal.jobs import Again, Job, defer, task
+from portal.database import bind_company, run_write
+from portal.jobs import Again, Job, company_ids, defer, task
 from portal.kernel.ids import new_id
 from portal.link.client import LedgerProblemError, LedgerUnavailableError
 from portal.link.delivery import Deliverer
 from portal.rollout.kinds import KINDS, Failed, Kind, Work
 from portal.rollout.models import KIND_LABELS, BatchRow, BatchRun
 
-CHUNK = 16
+CHUNK = 32
 AHEAD = 2
 AT_ONCE = 8
-LEASE = timedelta(seconds=45)
+LEASE = timedelta(seconds=90)
+QUIET = timedelta(minutes=2)
 MOST_ATTEMPTS = 6
 TROUBLE = "お席トットくんに接続できません。自動で再試行しています。"
 Outcome = Literal["more", "wait", "stopped", "done"]
@@ -189,6 +190,29 @@ def wake(session: Session, run: BatchRun) -> None:
     """Queue the run's job with the change that makes it run; one at a time."""
     name = f"batch:{run.id}"
     defer(session, work_off, company_id=run.company_id, lock=name, once=name, run_id=str(run.id))
+
+
+@task("rollout.sweep", cron="* * * * *", attempts=1)
+def sweep_runs(job: Job) -> None:
+    """What is to be done stands in the rows: a run whose job got lost, with nothing finished for a while, gets another."""
+    deliverer: Deliverer = job.app.extensions["deliverer"]
+    quiet = deliverer.clock.now() - QUIET
+
+    def wake_lost(session: Session) -> None:
+        finished = (
+            select(func.max(func.coalesce(BatchRow.finished_at, BatchRow.claimed_at)))
+            .where(BatchRow.run_id == BatchRun.id)
+            .scalar_subquery()
+        )
+        lost = select(BatchRun).where(
+            BatchRun.state == "running", BatchRun.started_at < quiet, func.coalesce(finished, quiet) <= quiet
+        )
+        for run in session.scalars(lost).all():
+            wake(session, run)
+
+    for company_id in company_ids(job.session):
+        bind_company(job.session, company_id)
+        run_write(job.session, wake_lost)
 
 
 @task("rollout.run", attempts=1_000_000)

@@ -224,6 +224,10 @@ def undo(session: Session, deliverer: Deliverer, actor: Actor, run_id: uuid.UUID
     def mark(s: Session) -> None:
         again = s.get_one(BatchRow, row_id, with_for_update=True)
         again.state, again.message = "undone", "連携を取り消しました。"
+        record(
+            s, company_id=again.company_id, store_id=store_id, at=deliverer.clock.now(), action="batch_undo",
+            target=KIND_LABELS["link"], actor_id=actor.id, actor_label=actor.name,
+        )  # fmt: skip
 
     run_write(session, mark)
     return told

@@ -167,7 +167,7 @@ def test_L9_a_worker_killed_in_the_middle_does_no_harm(
     with world.app.app_context(), ThreadPoolExecutor(1) as pool:
         bind_company(db.session(), 1)
         assert runner.drain(db.session(), deliverer, run_id, pool) == "wait"
-        world.clock.offset += timedelta(minutes=1)
+        world.clock.offset += timedelta(minutes=2)
         assert runner.drain(db.session(), deliverer, run_id, pool) == "done"
     assert [state for _, state in states(world)] == ["done", "done"]
     assert world.one("SELECT count(*) FROM ledger.pos_link WHERE ended_at IS NULL") == 3
@@ -335,3 +335,16 @@ def test_L9_an_older_ledger_that_cannot_map_says_what_to_press(world: World) -> 
     assert "「USENレジ座席同期」を押してください" in admin.get(answer.location).text
     assert world.one("SELECT count(*) FROM pos.table_sync WHERE outcome = 'ok'") >= 1
     assert "Client idは実行時に確認します" in admin.get(plan(admin, f"002,{issue(world, '002')}")).text
+
+
+def test_L9_a_run_whose_job_got_lost_gets_another(world: World) -> None:
+    admin = world.login()
+    where = plan(admin, f"002,{issue(world, '002')}")
+    admin.post(f"{where}/start")
+    world.run("DELETE FROM procrastinate.procrastinate_jobs")
+    for minutes, state in ((0, "waiting"), (5, "done")):
+        world.clock.offset += timedelta(minutes=minutes)
+        with world.app.app_context():
+            jobs.defer_soon(runner.sweep_runs, company_id=None)
+        jobs.run_due(world.app)
+        assert states(world) == [("002", state)]
