@@ -106,6 +106,11 @@ class Touch:
         box_size = button.bounding_box()
         assert box_size is not None
         assert min(box_size["width"], box_size["height"]) >= 43.5, (path, box_size)
+        if form.get_attribute("hx-post"):
+            with page.expect_response(lambda r: r.request.method == "POST") as partial:
+                button.tap()
+            page.wait_for_function("!document.querySelector('.htmx-request, .htmx-swapping, .htmx-settling')")
+            return Seen(303 if partial.value.ok else partial.value.status, page.content())
         with page.expect_navigation() as navigation:
             button.tap()
         page.wait_for_load_state()

@@ -220,7 +220,8 @@ def test_L4_T1_T3_S2_P1_P3_P4_O11_from_link_to_checkout(address: str, chromium: 
     tablet.get_by_label("お預かり金額").fill("1000")
     look(tablet, "register-checkout")
     tablet.get_by_role("button", name="会計する").click()
-    expect(tablet.get_by_text("おつり ¥400")).to_be_visible()
+    expect(tablet.get_by_text("お釣り")).to_be_visible()
+    expect(tablet.get_by_text("¥400")).to_be_visible()
     look(tablet, "register-paid")
 
     ledger.get_by_role("link", name="予約台帳", exact=True).click()
