@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser as Chromium
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from werkzeug.serving import make_server
 
 from tests.browser.test_walk import chromium, look, no_violation, person, pytestmark  # noqa: F401
@@ -97,7 +97,7 @@ class Touch:
         button = (
             form.locator("button[value=tables]")
             if form.locator("button[value=tables]").count()
-            else form.locator("button")
+            else form.locator("button:not([type=button])")
         )
         if path.endswith("/checkout"):
             button = page.locator("button.btn-pay")
@@ -109,7 +109,7 @@ class Touch:
         if form.get_attribute("hx-post"):
             with page.expect_response(lambda r: r.request.method == "POST") as partial:
                 button.tap()
-            page.wait_for_function("!document.querySelector('.htmx-request, .htmx-swapping, .htmx-settling')")
+            expect(page.locator(".htmx-request, .htmx-swapping, .htmx-settling")).to_have_count(0)
             return Seen(303 if partial.value.ok else partial.value.status, page.content())
         with page.expect_navigation() as navigation:
             button.tap()
