@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 
 from flask_sqlalchemy import SQLAlchemy
 from psycopg._preparing import PrepareManager
+from psycopg.pq import ExecStatus, TransactionStatus
 from sqlalchemy import BigInteger, Date, DateTime, MetaData, Table, Text, Uuid, create_engine, event, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.orm import DeclarativeBase, Session
 
 NAMING = {
@@ -35,6 +36,9 @@ TYPES: dict[Any, Any] = {
 # More than there are kinds of statements that a request can send
 STATEMENTS_KEPT = 1000
 # lock_not_available, deadlock_detected, serialization_failure: the transaction can be run again
+SCOPE = "SELECT set_config('app.company_id', %s, true)"
+# A connection that rested this long is asked whether it lives before it is used.
+RESTED_SECONDS = 1.0
 RETRYABLE = frozenset({"55P03", "40P01", "40001"})
 
 T = TypeVar("T")
@@ -67,14 +71,27 @@ def keep_statements(connection: Any, _record: object = None) -> None:
     connection._prepared = kept
 
 
+def note_rest(_connection: object, record: Any) -> None:
+    """For a pool's ``checkin`` event."""
+    record.info["rests_since"] = time.monotonic()
+
+
+def ask_rested(connection: Any, record: Any, _proxy: object) -> None:
+    """For a pool's ``checkout`` event: a ping, but not before each of the transactions of one request."""
+    since = record.info.get("rests_since")
+    if since is None or time.monotonic() - since < RESTED_SECONDS:
+        return
+    if connection.closed or connection.pgconn.exec_(b"").status != ExecStatus.EMPTY_QUERY:
+        raise DisconnectionError("a rested connection is gone")
+
+
 def engine_options(*, pool_size: int = 10, application: str = "portal") -> dict[str, Any]:
     """Engine settings that every process shares: time-outs so that nobody waits for ever."""
     return {
         "pool_size": pool_size,
         "max_overflow": pool_size,
         "pool_timeout": 5,
-        "pool_pre_ping": True,
-        "pool_events": [(keep_statements, "connect")],
+        "pool_events": [(keep_statements, "connect"), (note_rest, "checkin"), (ask_rested, "checkout")],
         "connect_args": {
             "connect_timeout": 5,
             "application_name": application,
@@ -114,16 +131,23 @@ def bind_company(session: Session, company_id: int | None) -> None:
 
 def _apply_scope(session: Session) -> None:
     company_id = session.info.get("company_id")
-    session.connection().exec_driver_sql(
-        "SELECT set_config('app.company_id', %s, true)", ("" if company_id is None else str(company_id),)
-    )
+    session.connection().exec_driver_sql(SCOPE, ("" if company_id is None else str(company_id),))
 
 
 @event.listens_for(Session, "after_begin")
 def _scope_transaction(session: Session, _transaction: object, connection: Any) -> None:
+    """BEGIN and the scope in one round trip: a request at the register has half a dozen transactions."""
     company_id = session.info.get("company_id")
-    if company_id is not None:
-        connection.exec_driver_sql("SELECT set_config('app.company_id', %s, true)", (str(company_id),))
+    if company_id is None:
+        return
+    pgconn = connection.connection.driver_connection.pgconn
+    if pgconn.transaction_status != TransactionStatus.IDLE:
+        connection.exec_driver_sql(SCOPE, (str(company_id),))
+        return
+    result = pgconn.exec_(f"BEGIN; SELECT set_config('app.company_id', '{int(company_id)}', true)".encode())
+    if result.status != ExecStatus.TUPLES_OK:
+        # Gone or in trouble: the ordinary way finds out, and says so as the driver does.
+        connection.exec_driver_sql(SCOPE, (str(company_id),))
 
 
 def sqlstate(error: BaseException) -> str | None:

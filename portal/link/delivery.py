@@ -150,7 +150,9 @@ class Deliverer:
         """What is owed now, or the lease given back in the same transaction."""
         if lane.lease_token != turn.lease:
             return replace(turn, states=[], ask=False)
-        states = owed_states(session, turn.link)
+        # The lane is written once, with the lease of what comes next.
+        with session.no_autoflush:
+            states = owed_states(session, turn.link)
         lane.lease_token, lane.lease_until = (turn.lease, now + LEASE) if states else (None, None)
         return replace(turn, states=states, ask=False)
 

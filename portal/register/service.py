@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -80,8 +80,8 @@ def once(
             .on_conflict_do_nothing()
             .returning(Operation.op_id)
         ).first()
-        operation = s.get_one(Operation, op_id)
         if claimed is None:
+            operation = s.get_one(Operation, op_id)
             if operation.terminal_id != device.id or operation.kind != kind:
                 raise UserError(
                     "この操作は受け付けられませんでした。", "画面を開き直して、もう一度操作してください。"
@@ -90,7 +90,10 @@ def once(
         if kind not in ANY_TIME:
             gate.hold_open(s, device.store_id, device.business_date, device.training)
         result = work(s)
-        operation.result = result
+        s.execute(
+            update(Operation).where(Operation.op_id == op_id).values(result=result),
+            execution_options={"synchronize_session": False},
+        )
         return result
 
     return run_write(session, run)

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
-from portal.database import engine_options
+from portal import database
+from portal.database import bind_company, engine_options
 from portal.settings import Settings
 
 
@@ -59,3 +61,68 @@ def test_a_column_more_does_not_disturb_what_is_prepared(engine: sa.Engine, sett
     owner.dispose()
     with engine.connect() as connection:
         assert connection.execute(ask_store, {"c": 1}).all() == []
+
+
+def test_a_transaction_begins_in_the_scope_of_its_company_and_ends_with_it(engine: sa.Engine) -> None:
+    scope = sa.text("SELECT current_setting('app.company_id', true)")
+    with Session(engine) as session:
+        bind_company(session, 1)
+        assert session.scalar(scope) == "1"
+        assert session.scalar(sa.text("SELECT count(*) FROM pos.store")) == 3
+        session.rollback()
+        bind_company(session, 2)
+        assert session.scalar(scope) == "2"
+        session.commit()
+        bind_company(session, None)
+        assert session.scalar(scope) == ""
+        assert session.scalar(sa.text("SELECT count(*) FROM pos.store")) == 0
+
+
+def test_what_is_written_in_the_scope_is_kept_or_undone_as_a_whole(engine: sa.Engine) -> None:
+    rename = sa.text("UPDATE pos.store SET name = 'undone' WHERE company_id = 1")
+    with Session(engine) as session:
+        bind_company(session, 1)
+        assert session.execute(rename).rowcount == 3  # type: ignore[attr-defined]
+        session.rollback()
+        assert session.scalar(sa.text("SELECT count(*) FROM pos.store WHERE name = 'undone'")) == 0
+        session.execute(rename)
+        session.commit()
+    with Session(engine) as session:
+        bind_company(session, 1)
+        assert session.scalar(sa.text("SELECT count(*) FROM pos.store WHERE name = 'undone'")) == 3
+
+
+def test_a_rested_connection_that_is_gone_is_replaced(
+    engine: sa.Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "RESTED_SECONDS", 0.0)
+    with Session(engine) as session:
+        bind_company(session, 1)
+        gone = session.scalar(sa.text("SELECT pg_backend_pid()"))
+    owner = sa.create_engine((settings.owner_database_url or "").replace("portal_owner", "postgres"))
+    with owner.begin() as connection:
+        connection.execute(sa.text("SELECT pg_terminate_backend(:p)"), {"p": gone})
+    owner.dispose()
+    with Session(engine) as session:
+        bind_company(session, 1)
+        assert session.scalar(sa.text("SELECT pg_backend_pid()")) != gone
+
+
+def test_a_connection_that_broke_a_moment_ago_fails_as_the_driver_says_and_the_next_works(
+    engine: sa.Engine, settings: Settings
+) -> None:
+    with Session(engine) as session:
+        bind_company(session, 1)
+        gone = session.scalar(sa.text("SELECT pg_backend_pid()"))
+    owner = sa.create_engine((settings.owner_database_url or "").replace("portal_owner", "postgres"))
+    with owner.begin() as connection:
+        connection.execute(sa.text("SELECT pg_terminate_backend(:p)"), {"p": gone})
+    owner.dispose()
+    for number in range(2):
+        with Session(engine) as session:
+            bind_company(session, 1)
+            if number:
+                assert session.scalar(sa.text("SELECT pg_backend_pid()")) != gone
+            else:
+                with pytest.raises(sa.exc.OperationalError):
+                    session.scalar(sa.text("SELECT 1"))

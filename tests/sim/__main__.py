@@ -36,7 +36,11 @@ TEMPLATE = "sim_template"
 
 @contextmanager
 def prepared_server() -> Iterator[EmbeddedPostgres]:
-    """A server of its own with a migrated database to copy."""
+    """A server with a migrated database to copy; its own, or the one whose folder SIM_DATA names."""
+    if "SIM_DATA" in os.environ:
+        with EmbeddedPostgres(Path(os.environ["SIM_DATA"]), durable=False) as server:
+            yield server
+        return
     with (
         tempfile.TemporaryDirectory() as folder,
         EmbeddedPostgres(Path(folder) / "data", durable=False) as server,
@@ -115,7 +119,7 @@ def main() -> int:
         seeds = list(range(first, first + count))
         workers = [
             multiprocessing.Process(
-                target=work, args=(database(server, f"sim{i}"), seeds[i::processes], results)
+                target=work, args=(database(server, f"sim{os.getpid()}_{i}"), seeds[i::processes], results)
             )
             for i in range(processes)
         ]

@@ -56,6 +56,7 @@ class Core:
         self.rng = random.Random(f"{seed}")
         self.story: list[str] = []
         self.limbo: list[httpx.Request] = []
+        self.focus: set[str] = set()
         self.crash = ""
         self.down = False
         choose = self.rng.choice

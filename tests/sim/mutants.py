@@ -7,15 +7,16 @@ import re
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
+from tests.sim.__main__ import prepared_server
 from tests.sim.mutate import MUTANTS
 
 SEEDS = 200
 
 
-def hunt(name: str) -> tuple[str, str, bool]:
-    env = os.environ | {"MUTANT": name, "SEEDS": str(SEEDS), "PROCESSES": "1", "STOP": "1"}
+def hunt(name: str, data: str) -> tuple[str, str, bool]:
+    env = os.environ | {"MUTANT": name, "SEEDS": str(SEEDS), "PROCESSES": "1", "STOP": "1", "SIM_DATA": data}
     done = subprocess.run(
         [sys.executable, "-m", "tests.sim"], env=env, capture_output=True, text=True, check=False
     )
@@ -28,8 +29,11 @@ def hunt(name: str) -> tuple[str, str, bool]:
 def main() -> int:
     wanted = [n for n in MUTANTS if any(part in n for part in os.environ.get("ONLY", "").split("|"))]
     missed, began = 0, time.monotonic()
-    with ThreadPoolExecutor(int(os.environ.get("PROCESSES", str(os.cpu_count() or 1)))) as pool:
-        for name, text, caught in pool.map(hunt, wanted):
+    processes = int(os.environ.get("PROCESSES", str(os.cpu_count() or 1)))
+    with prepared_server() as server, ThreadPoolExecutor(processes) as pool:
+        hunts = [pool.submit(hunt, name, str(server.home.parent)) for name in wanted]
+        for done in as_completed(hunts):
+            name, text, caught = done.result()
             missed += not caught
             print(f"{'caught' if caught else 'MISSED'}  {name}: {text}", flush=True)
     print(f"{len(wanted)} planted faults, {missed} missed, {time.monotonic() - began:.0f} s")

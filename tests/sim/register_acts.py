@@ -41,7 +41,9 @@ class RegisterActs(Core):
             verb = self.rng.choice(["seat", "walk_in"])
         device, now = self.device(terminal), self.made.clock.now()
         if verb in ON_A_VISIT:
-            visit = self.rng.choice(sitting if self.rng.random() < 0.85 else (here[-4:] or sitting))
+            under_way = [v for v in here if v.id in self.focus]
+            pool = sitting if self.rng.random() < 0.85 else here[-4:]
+            visit = self.rng.choice(under_way if under_way and self.rng.random() < 0.6 else pool)
             getattr(self, verb)(device, visit, now)
             if visit.link is not None and visit.link == self.model.link:
                 self.push(visit.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -93,9 +94,11 @@ class Wire(httpx.BaseTransport):
         finally:
             sim.ledger_dies = False
         if visits:
-            if rng.random() < 0.15 and not sim.calm and not sim.crash:
+            if rng.random() < 0.2 and not sim.calm and not sim.crash:
                 sim.tell("meanwhile")
+                sim.focus = {s["visit_id"] for s in json.loads(kept.content)["states"]}
                 sim.register()
+                sim.focus = set()
             sim.holders -= 1
         if rng.random() < sim.net.repeat:
             answer = self.arrive(kept)

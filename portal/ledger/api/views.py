@@ -113,8 +113,8 @@ def _link_id() -> uuid.UUID:
     found = session.execute(
         text("SELECT company_id, link_id FROM ledger.link_of_token(:h)"), {"h": hash_token(token)}
     ).first()
-    session.rollback()
     if not token or found is None:
+        session.rollback()
         raise ApiError(401, "UNAUTHORIZED")
     bind_company(session, found.company_id)
     g.pos_link_id = found.link_id
