@@ -150,9 +150,7 @@ class Deliverer:
         """What is owed now, or the lease given back in the same transaction."""
         if lane.lease_token != turn.lease:
             return replace(turn, states=[], ask=False)
-        # The lane is written once, with the lease of what comes next.
-        with session.no_autoflush:
-            states = owed_states(session, turn.link)
+        states = owed_states(session, turn.link)
         lane.lease_token, lane.lease_until = (turn.lease, now + LEASE) if states else (None, None)
         return replace(turn, states=states, ask=False)
 
@@ -162,14 +160,15 @@ class Deliverer:
         lane = session.get_one(DeliveryLane, turn.link.id, with_for_update=True, populate_existing=True)
         keep_answers(session, turn.states, answer, now)
         notice_epoch(session, lane, answer.epoch, now)
-        lane.ledger_version = answer.version
-        if lane.last_error == OVER:
-            notice_stands(session, turn.link.id)
-        lane.failures, lane.failing_since, lane.last_error, lane.last_ok_at = 0, None, None, now
-        lane.next_try_at = now
         if last and lane.lease_token == turn.lease:
             lane.lease_token, lane.lease_until = None, None
-        return self._next(session, turn, lane, now)
+        following = self._next(session, turn, lane, now)
+        # After what is owed was read, so that the lane is written once.
+        if lane.last_error == OVER:
+            notice_stands(session, turn.link.id)
+        lane.ledger_version, lane.last_ok_at, lane.next_try_at = answer.version, now, now
+        lane.failures, lane.failing_since, lane.last_error = 0, None, None
+        return following
 
     def _failed(self, session: Session, link_id: uuid.UUID, lease: uuid.UUID, reason: str) -> None:
         now = self.clock.now()

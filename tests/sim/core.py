@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -57,6 +58,7 @@ class Core:
         self.story: list[str] = []
         self.limbo: list[httpx.Request] = []
         self.focus: set[str] = set()
+        self.sent: Counter[bytes] = Counter()
         self.crash = ""
         self.down = False
         choose = self.rng.choice

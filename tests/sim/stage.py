@@ -24,6 +24,7 @@ from portal.settings import Settings
 if TYPE_CHECKING:
     from tests.sim.core import Core
 
+MOST_OFTEN = 60
 START = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 
 
@@ -79,6 +80,9 @@ class Wire(httpx.BaseTransport):
             raise httpx.ReadTimeout("delayed")
         visits = request.url.path.endswith("/visits")
         if visits:
+            sim.sent[kept.content] += 1
+            if sim.sent[kept.content] > MOST_OFTEN:
+                raise DisagreementError("the same states are sent for ever")
             sim.holders += 1
             if sim.holders > 1:
                 raise DisagreementError("two deliver the same lane at once")
