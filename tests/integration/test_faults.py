@@ -5,11 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import create_engine, event, text
+from sqlalchemy.orm import Session
 
-from portal.database import db
+from portal.database import bind_company, db, engine_options, run_write
+from portal.settings import Settings
 from tests.conftest import World
 from tests.web.test_flow import op, seat
 
@@ -89,3 +93,71 @@ def test_D1_an_exhausted_pool_is_answered(world: World, monkeypatch: pytest.Monk
         answer = pos.get("/register/tables")
     assert answer.status_code == 503
     assert pos.get("/register/tables").status_code == 200
+
+
+def test_D1_a_statement_that_takes_too_long_is_answered_and_nothing_is_half_written(world: World) -> None:
+    pos = world.register()
+    table, op_id = world.table("A1"), op()
+    world.run(
+        "CREATE FUNCTION pos.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(9); RETURN NEW; END $$"
+    )
+    world.run("CREATE TRIGGER slow BEFORE INSERT ON pos.occupancy FOR EACH ROW EXECUTE FUNCTION pos.slow()")
+    with world.app.app_context():
+        db.engine.dispose()
+
+    def hurry(connection: Any, _record: object) -> None:
+        connection.autocommit = True
+        connection.execute("SET statement_timeout = '300ms'", prepare=False)
+        connection.autocommit = False
+
+    with world.app.app_context():
+        event.listen(db.engine, "connect", hurry)
+    answer = seat(pos, table, op_id=op_id)
+    assert answer.status_code == 503  # type: ignore[attr-defined]
+    world.run("DROP TRIGGER slow ON pos.occupancy")
+    assert world.one("SELECT count(*) FROM pos.visit") == 0
+    assert world.one("SELECT count(*) FROM pos.operation WHERE kind = 'seat'") == 0
+    assert seat(pos, table, op_id=op_id).status_code == 303  # type: ignore[attr-defined]
+    assert world.one("SELECT count(*) FROM pos.visit") == 1
+
+
+def test_D1_a_deadlock_is_run_again_and_both_changes_are_kept(settings: Settings) -> None:
+    engine = create_engine(settings.database_url or "", **engine_options(pool_size=2))
+    both, tries, failed = threading.Barrier(2), [0, 0], []
+    add = text("UPDATE pos.dining_table SET capacity = capacity + 1 WHERE company_id = 1 AND name = :n")
+
+    def change(me: int, names: tuple[str, str]) -> None:
+        def work(session: Session) -> None:
+            tries[me] += 1
+            session.execute(add, {"n": names[0]})
+            if tries[me] == 1:
+                both.wait(10)
+            session.execute(add, {"n": names[1]})
+
+        with Session(engine) as session:
+            bind_company(session, 1)
+            try:
+                run_write(session, work)
+            except Exception as error:
+                failed.append(error)
+
+    with Session(engine) as session:
+        bind_company(session, 1)
+        wanted = [c + 2 for c in _capacities(session)]
+    threads = [
+        threading.Thread(target=change, args=(i, n)) for i, n in enumerate([("A1", "A2"), ("A2", "A1")])
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    with Session(engine) as session:
+        bind_company(session, 1)
+        assert (_capacities(session), failed) == (wanted, [])
+    assert sum(tries) == 3
+    engine.dispose()
+
+
+def _capacities(session: Session) -> list[int]:
+    asked = "SELECT capacity FROM pos.dining_table WHERE company_id = 1 AND name IN ('A1', 'A2') AND deleted_at IS NULL ORDER BY id"
+    return list(session.scalars(text(asked)))
