@@ -61,6 +61,10 @@ bench: .venv/dev.stamp
 bench-mapping: .venv/dev.stamp
 	$(BIN)/python -m tests.load.bench_mapping
 
+.PHONY: bench-timetable
+bench-timetable: .venv/dev.stamp
+	$(BIN)/python -m tests.load.bench_timetable
+
 .PHONY: rollout-1000
 rollout-1000: .venv/dev.stamp
 	$(BIN)/python -m tests.load.rollout

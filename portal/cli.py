@@ -25,6 +25,7 @@ from portal.conformance.run import conformance
 from portal.database import PrivilegedRoleError, refuse_privileged
 from portal.embedded import DATABASE, EmbeddedError, EmbeddedPostgres
 from portal.health import diagnosis
+from portal.ledger import upkeep
 from portal.settings import Settings, SettingsError
 from portal.web import logs
 
@@ -114,6 +115,9 @@ def serve(only: str | None) -> None:
     with _database() as settings:
         _checked(settings)
         _refuse_taken_port(settings)
+        if only == "ledger":
+            # A ledger that runs by itself has no worker of the POS beside it.
+            upkeep.start(settings, threading.Event())
         asgi.serve(settings, only)
 
 
@@ -126,6 +130,7 @@ def worker_command() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     with _database() as settings:
+        upkeep.start(settings, stop)
         worker.run(_checked(settings), stop)
 
 

@@ -16,6 +16,7 @@
     const row = from.bar.parentElement;
     drag = { ...from, row, target: row, shift: 0, width: quarter(row) };
     from.bar.classList.add("dragging");
+    row.parentElement.classList.add("lift");
     grid().dataset.dragging = "";
     if (from.touch) navigator.vibrate?.(15);
   };
@@ -23,6 +24,7 @@
   const end = () => {
     if (!drag) return;
     drag.bar.classList.remove("dragging");
+    drag.row.parentElement.classList.remove("lift");
     drag.bar.style.transform = "";
     drag.target.classList.remove("drop");
     delete grid().dataset.dragging;

@@ -44,7 +44,7 @@ class BookingForm(Form):
     phone = PhoneField("電話番号", most=20, required=False, default="")
     party_size = NumberField("人数", low=0, high=999)
     day = DayField("来店日")
-    time = MinutesField("来店時間", hint="深夜は「25:30」のように入力できます。")
+    time = MinutesField("来店時間")
     stay = NumberField("滞在時間(分)", low=1, high=2880)
     course_name = TextField("コース名", most=100, required=False)
     course_notes = TextField("コースの備考", most=500, lines=True, required=False, hint="USENレジの予約詳細「コース詳細」に表示されます。")  # fmt: skip
