@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 
 from flask import Blueprint, Response, flash, g, url_for
 from werkzeug.wrappers import Response as BaseResponse
@@ -13,7 +14,6 @@ from portal.identity.models import ROLE_LABELS, Staff
 from portal.identity.pin_forms import NewPinForm, OwnPinForm, PinForm
 from portal.identity.service import visible_stores
 from portal.kernel.errors import UserError
-from portal.kernel.passwords import verify_password
 from portal.register.floor_views import device, shared
 from portal.services import deliverer
 from portal.web.context import go, permission, render
@@ -79,15 +79,22 @@ def _set_page(person: Staff, form: NewPinForm, own: bool, status: int = 200) -> 
     return render("pins/set.html", person=person, form=form, own=own, status=status)
 
 
+def _password_problem(form: NewPinForm, staff_id: uuid.UUID, now: datetime) -> str:
+    """For one's own PIN the password is asked for; the failure that it counts is committed."""
+    if not isinstance(form, OwnPinForm):
+        return ""
+    given = form.password.data
+    return run_write(db.session(), lambda s: pins.check_password(s, s.get_one(Staff, staff_id), given, now))
+
+
 def _set(person: Staff, form: NewPinForm, own: bool, back: str) -> BaseResponse:
     if form.validate():
+        now, staff_id = deliverer().clock.now(), person.id
         if form.pin.data != form.again.data:
             form.fail("again", "確認用のPINが一致しません。もう一度入力してください。")
-        elif isinstance(form, OwnPinForm) and not verify_password(person.password_hash, form.password.data):
-            form.fail("password", "パスワードが正しくありません。もう一度入力してください。")
+        elif problem := _password_problem(form, staff_id, now):
+            form.fail("password", problem)
         else:
-            now = deliverer().clock.now()
-            staff_id = person.id
             try:
                 run_write(
                     db.session(),

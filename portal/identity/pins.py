@@ -24,6 +24,8 @@ from portal.kernel.throttle import FORGET, lock_time
 
 LOCKED = "PINの入力の失敗が続いたため、この担当者は一時的に切り替えられません。"
 WRONG = "PINが正しくありません。"
+AGAIN = "もう一度入力してください。"
+WAIT = "しばらく待ってから、もう一度お試しください。"
 
 
 def ensure_good_pin(pin: str) -> None:
@@ -97,30 +99,44 @@ def switch_person(
     person is locked for a minute, longer with each further one, at every tablet.
     """
     staff = person_of_store(session, store_id, staff_id)
-    throttle = session.get(LoginThrottle, _key(staff.id), with_for_update=True)
-    if throttle is not None and throttle.locked_until is not None and throttle.locked_until > now:
-        return LOCKED + "しばらく待ってから、もう一度お試しください。"
-    if staff.pin_hash is None or not verify_password(staff.pin_hash, pin):
-        failures = 1 + (throttle.failures if throttle and now - throttle.last_failed_at < FORGET else 0)
-        wait = lock_time(failures)
-        values = {"failures": failures, "last_failed_at": now, "locked_until": now + wait if wait else None}
-        session.execute(
-            insert(LoginThrottle)
-            .values(key_hash=_key(staff.id), **values)
-            .on_conflict_do_update(index_elements=["key_hash"], set_=values)
-        )
-        return (
-            LOCKED + "しばらく待ってから、もう一度お試しください。"
-            if wait
-            else WRONG + "もう一度入力してください。"
-        )
-    if throttle is not None:
-        session.delete(throttle)
+    outcome = _verified(session, _key(staff.id), staff.pin_hash, pin, now)
+    if outcome == "locked":
+        return LOCKED + WAIT
+    if outcome == "wrong":
+        return WRONG + AGAIN
     web = session.get_one(WebSession, actor.session_id, with_for_update=True)
     web.acting_staff_id = None if web.staff_id == staff.id else staff.id
     record(session, company_id=staff.company_id, store_id=store_id, at=now, action="person_switched", target=staff.code,
            actor_id=staff.id, actor_label=staff.name, before={"person": actor.name}, after={"person": staff.name})  # fmt: skip
     return ""
+
+
+def check_password(session: Session, staff: Staff, password: str, now: datetime) -> str:
+    """Before one's own PIN is set: "" where the password fits, else what the screen says. Counts failures."""
+    outcome = _verified(session, hash_token(f"own:{staff.id}"), staff.password_hash, password, now)
+    if outcome == "locked":
+        return "パスワードの入力の失敗が続いたため、一時的に設定できません。" + WAIT
+    return "パスワードが正しくありません。" + AGAIN if outcome == "wrong" else ""
+
+
+def _verified(session: Session, key: str, stored: str | None, given: str, now: datetime) -> str:
+    """ "" where ``given`` fits, else "wrong" or "locked"; from the fifth failure it waits, longer each time."""
+    throttle = session.get(LoginThrottle, key, with_for_update=True)
+    if throttle is not None and throttle.locked_until is not None and throttle.locked_until > now:
+        return "locked"
+    if stored is not None and verify_password(stored, given):
+        if throttle is not None:
+            session.delete(throttle)
+        return ""
+    failures = 1 + (throttle.failures if throttle and now - throttle.last_failed_at < FORGET else 0)
+    wait = lock_time(failures)
+    values = {"failures": failures, "last_failed_at": now, "locked_until": now + wait if wait else None}
+    session.execute(
+        insert(LoginThrottle)
+        .values(key_hash=key, **values)
+        .on_conflict_do_update(index_elements=["key_hash"], set_=values)
+    )
+    return "locked" if wait else "wrong"
 
 
 def _key(staff_id: uuid.UUID) -> str:

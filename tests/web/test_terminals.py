@@ -304,6 +304,12 @@ def test_who_may_set_whose_pin(world: World) -> None:
         waiter.post("/account/pin", pin="2468", again="2468", password="demo-Portal-2026").status_code == 303
     )
     assert world.one("SELECT count(*) FROM pos.staff WHERE pin_hash IS NOT NULL") == 1
+    # A tablet that was left lying is no place to try passwords.
+    for _ in range(5):
+        answer = waiter.post("/account/pin", pin="2468", again="2468", password="wrong")
+    assert "一時的に設定できません" in answer.text
+    answer = waiter.post("/account/pin", pin="2468", again="2468", password="demo-Portal-2026")
+    assert answer.status_code == 422
 
 
 def test_a_removed_pin_ends_the_work_under_that_name(world: World) -> None:
