@@ -16,7 +16,6 @@ from portal.kernel.throttle import lock_time
 from portal.link.contract import ReservationItem
 from portal.register.domain import MasterTable, ensure_seatable, overlap_bar, overlaps_of, seat_name
 from portal.settings import Settings, SettingsError
-from portal.web.forms import Reader
 
 
 def at(text: str) -> datetime:
@@ -92,21 +91,6 @@ def test_dates_and_yen_as_the_screens_write_them() -> None:
     assert fmt.jdate(date(2026, 7, 1)) == "2026/07/01(水)"
     assert fmt.jdatetime(at("2026-07-01 19:42")) == "2026/07/01(水) 19:42"
     assert fmt.yen(1234567) == "¥1,234,567"
-
-
-def test_full_width_digits_are_digits() -> None:
-    reader = Reader({"n": "１２，３４５", "t": "２５：３０", "d": "２０２６／０７／０１"})
-    assert reader.number("n", "数", 0, 99999) == 12345
-    assert reader.minutes("t", "時刻") == 25 * 60 + 30
-    assert reader.day("d", "日") == date(2026, 7, 1)
-    assert reader.errors == {}
-
-
-@pytest.mark.parametrize("bad", ["", "\x00", "a" * 101, "\ud800"])
-def test_text_that_cannot_be_kept_is_refused(bad: str) -> None:
-    reader = Reader({"x": bad})
-    reader.text("x", "名称")
-    assert "名称" in reader.errors["x"]
 
 
 def test_L1_logins_lock_after_five_failures_and_never_for_long() -> None:
