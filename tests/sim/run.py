@@ -22,6 +22,7 @@ class Sim(TillActs):
         self.kinds = {"register": 5.0, "staff_side": 1.5 * draw(3), "sweep": 1.2 * draw(2), "clock": 1.2 * draw(2),
                       "late": 0.6 * draw(4), "trouble": 0.35 * draw(4)}  # fmt: skip
         self.verbs = {verb: weight * draw(4) for verb, weight in (VERBS | TILL_VERBS).items()}
+        self.busy_till()
         self.troubles = {"outage": draw(2), "backup_or_restore": draw(4), "relink_store": draw(2)}
         self.changes = {what: weight * draw(4) for what, weight in CHANGES.items()}
         for _ in range(self.rng.randrange(1, 4)):
