@@ -30,7 +30,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from portal.database import bind_company, db
+from portal.database import bind_company, db, run_write
 
 log = logging.getLogger("portal.jobs")
 MOST_ATTEMPTS = 8
@@ -82,7 +82,7 @@ def task(
     """Make a function a task. Its module must be named in ``portal/tasks.py``.
 
     ``attempts``: after so many failures it is given up (``failed``, kept for 30 days). A periodic task has no company
-    and takes no arguments; it usually defers one job for each of ``company_ids``.
+    and takes no arguments; it usually calls ``for_each_company``.
     """
 
     def make(run: Callable[..., None]) -> Task:
@@ -172,6 +172,16 @@ def defer_soon(
 def company_ids(session: Session) -> list[int]:
     """Every company, for periodic work; ids only."""
     return list(session.scalars(text("SELECT * FROM pos.company_ids()")))
+
+
+def for_each_company(job: Job, what: Task) -> None:
+    """Queue ``what`` for every company, where it does not wait already: all that most periodic tasks do."""
+
+    def queue(session: Session) -> None:
+        for company_id in company_ids(session):
+            defer(session, what, company_id=company_id, once=f"{what.name}:{company_id}")
+
+    run_write(job.session, queue)
 
 
 def execute(

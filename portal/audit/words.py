@@ -10,7 +10,7 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
         "link_started": "連携開始", "link_ended": "連携解除", "link_cut": "お席トットくん側の連携終了", "link_recorded": "連携状態の登録",
         "tables_synced": "お席トットくん同期", "seats_mapped": "USENレジ座席同期", "batch_start": "一括処理の開始", "batch_pause": "一括処理の一時停止",
         "batch_resume": "一括処理の再開", "batch_cancel": "一括処理の中止", "batch_undo": "一括処理の取消", "batch_done": "一括処理の完了",
-        "delivery_resent": "再送", "delivery_dropped": "送信の取りやめ", "difference_fixed": "差異の解消",
+        "delivery_resent": "再送", "delivery_dropped": "取り下げ", "difference_fixed": "日次照合の差異の解消", "delivery_reopened": "取り下げの取消",
         "mapping_fixed": "名称をそろえる",
     }),
     "settings": ("設定", {
@@ -55,7 +55,7 @@ FIELDS = {
     "failed": "失敗", "skipped": "対象外", "waiting": "未処理", "undone": "取消", "category": "カテゴリ", "added": "追加", "count": "件数", "day": "営業日", "delivery": "送信番号", "rows": "行数",
 }  # fmt: skip
 VALUES: dict[str, dict[str, str]] = {
-    "kind": {"paid_not_left": "会計済み・退店前", "pos_alone": "レジのみ", "ledger_alone": "お席トットくんのみ", "party_size": "人数",
+    "kind": {"paid_not_left": "会計済み・退店前", "left_unpaid": "退店済み・未会計", "pos_alone": "レジのみ", "ledger_alone": "お席トットくんのみ", "party_size": "人数",
              "normal": "通常", "waiting": "待機テーブル", "pos": "POS", "terminal": "ターミナル", "handy": "HANDY", "kiosk": "KIOSK",
              "ticket_pay": "USEN Ticket & Pay"},
     "role": {"company_admin": "企業管理者", "store_manager": "店舗管理者", "store_staff": "スタッフ"},

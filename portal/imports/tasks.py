@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 from sqlalchemy import delete
-from sqlalchemy.orm import Session
 
 from portal import jobs
 from portal.database import run_write
@@ -19,12 +18,7 @@ KEPT = timedelta(days=1)
 @task("imports.tidy", cron="53 18 * * *", attempts=2)
 def tidy(job: Job) -> None:
     """Every night (03:53 in Tokyo), one job for each company."""
-
-    def each(session: Session) -> None:
-        for company_id in jobs.company_ids(session):
-            jobs.defer(session, tidy_company, company_id=company_id, once=f"imports:{company_id}")
-
-    run_write(job.session, each)
+    jobs.for_each_company(job, tidy_company)
 
 
 @task("imports.tidy_company", attempts=2)

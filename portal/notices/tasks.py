@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import uuid
 
-from sqlalchemy.orm import Session
-
 from portal import jobs
 from portal.database import run_write
 from portal.jobs import Job, task
@@ -21,12 +19,7 @@ EVENTS = {"opened": "発生", "resolved": "解消", "test": "テスト送信"}
 @task("notices.check", cron="* * * * *", attempts=1)
 def check(job: Job) -> None:
     """Every minute, one job for each company."""
-
-    def each(session: Session) -> None:
-        for company_id in jobs.company_ids(session):
-            jobs.defer(session, check_company, company_id=company_id, once=f"notices:{company_id}")
-
-    run_write(job.session, each)
+    jobs.for_each_company(job, check_company)
 
 
 @task("notices.check_company", attempts=1)
@@ -42,12 +35,7 @@ def check_company(job: Job) -> None:
 @task("notices.tidy", cron="41 18 * * *", attempts=2)
 def tidy(job: Job) -> None:
     """What is over for 90 days is forgotten."""
-
-    def each(session: Session) -> None:
-        for company_id in jobs.company_ids(session):
-            jobs.defer(session, tidy_company, company_id=company_id, once=f"notices-tidy:{company_id}")
-
-    run_write(job.session, each)
+    jobs.for_each_company(job, tidy_company)
 
 
 @task("notices.tidy_company", attempts=2)
