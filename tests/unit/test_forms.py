@@ -55,6 +55,7 @@ def test_full_width_digits_are_numbers() -> None:
     found = form(people="１２", clock="１９：３０", day="２０２６／０７／０１", code="Ａ０１")
     assert found.messages == {}
     assert (found.people.data, found.clock.data, found.code.data) == (12, 1170, "A01")
+    assert form(clock="２５：３０").clock.data == 25 * 60 + 30
     assert found.day.data.isoformat() == "2026-07-01"
     assert found.typed["people"] == "１２"
 
@@ -65,6 +66,7 @@ def test_full_width_digits_are_numbers() -> None:
         ("name", "", "店舗名を入力してください。"),
         ("name", "長い長い長い店", "店舗名は5文字以内で入力してください。"),
         ("name", "a\0b", "店舗名に使用できない文字が含まれています。入力し直してください。"),
+        ("name", "\ud800", "店舗名に使用できない文字が含まれています。入力し直してください。"),
         ("people", "0", "人数は1から999までの数字で入力してください。"),
         ("people", "二", "人数は1から999までの数字で入力してください。"),
         ("people", "", "人数を入力してください。"),
