@@ -33,6 +33,7 @@ class TillActs(Oracle):
 
     def __init__(self, made: Any, seed: int) -> None:
         self.till = Till()
+        self.offered: dict[str, int] = {}
         super().__init__(made, seed)
 
     # -- setting up
@@ -45,6 +46,14 @@ class TillActs(Oracle):
 
     def setup(self) -> None:
         super().setup()
+        seat = self.model.seat
+
+        def with_points(visit: m.Visit) -> None:
+            # Before anything else is done: the party may pay while its seating is still being delivered.
+            self.till.tab(visit.id).reserved = self.offered.get(visit.booking or "", 0)
+            seat(visit)
+
+        self.model.seat = with_points  # type: ignore[method-assign]
         self.takeaway = self.uid()
         self.sql("INSERT INTO pos.menu_item (id, company_id, store_id, name, price_yen, tax_percent)"
                  " VALUES (:i, :c, :s, '弁当', 331, 8)", i=self.takeaway, c=self.company, s=self.store)  # fmt: skip
@@ -63,10 +72,9 @@ class TillActs(Oracle):
                      p=points, i=uuid.UUID(row))  # fmt: skip
 
     def _seat(self, device: Device, item: Any) -> None:
-        before = set(self.model.visits)
+        if item is not None:
+            self.offered[str(item.id)] = item.site_points
         super()._seat(device, item)
-        for visit in set(self.model.visits) - before:
-            self.till.tab(visit).reserved = item.site_points if item is not None else 0
 
     # -- helpers
 
