@@ -97,7 +97,7 @@ def test_D1_a_ledger_that_never_answers_costs_the_person_seconds_not_the_seat(
         # The wait is cut at about 2 s; the bound is wide, because machines are noisy.
         assert seat(world, pos, "A1") < 6
         assert "予期せぬエラーが発生しました。" in pos.get("/register/tables").text
-        assert "前回取得した予約" in pos.get("/register/reservations").text
+        assert "お席トットくんから予約を取得できませんでした。" in pos.get("/register/reservations").text
 
 
 def test_a_revoked_token_and_a_foreign_version_are_told_apart(world: World, port: int) -> None:
