@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import uvicorn
 from portal import demo
 from portal.asgi import Front, _Server
 from portal.settings import Settings
+from tests.ports import free_port
 
 
 @dataclass
@@ -112,9 +112,7 @@ class Events:
 
 @contextmanager
 def serving(settings: Settings) -> Iterator[Served]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     front = Front(settings)
     server = _Server(
         uvicorn.Config(front.asgi, host="127.0.0.1", port=port, log_level="error", access_log=False,

@@ -15,7 +15,7 @@ from werkzeug.serving import make_server
 
 from tests.browser.test_walk import chromium, look, no_violation, person, pytestmark  # noqa: F401
 from tests.conftest import Browser, World
-from tests.contract.test_socket import free_port
+from tests.ports import free_port
 from tests.terminal import Kiosk
 from tests.web.test_days import sell
 from tests.web.test_terminal_api import _pay, _reserved

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from playwright.sync_api import Error as PlaywrightError
 
 from portal.demo import PASSWORD
+from tests.ports import free_port
 
 CHROMIUM = shutil.which("chromium")
 SHOTS = Path(os.environ.get("SCREENSHOTS", "test-results/screens"))
@@ -34,9 +34,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The product as ``make run`` starts it, on a free port with an empty data directory."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     data = tmp_path_factory.mktemp("portal")
     environ = {k: v for k, v in os.environ.items() if not k.endswith("DATABASE_URL")}
     with (data / "log").open("w") as log:

@@ -16,7 +16,8 @@ from portal.conformance.bench import CASES, Outcome
 from portal.conformance.run import FIRST, LAST, conformance
 from tests.conftest import World
 from tests.contract.faulty import FAULTS, Faulty
-from tests.contract.test_socket import free_port, start
+from tests.contract.test_socket import start
+from tests.ports import free_port
 from tests.web.test_links import issue
 
 LOGIN = "10001-3"

@@ -19,7 +19,8 @@ import pytest
 from examples.booking_site import RefusedError, Site
 from portal.ledger.sites import service, wire
 from tests.conftest import World
-from tests.contract.test_socket import free_port, start
+from tests.contract.test_socket import start
+from tests.ports import free_port
 
 WHEN = (datetime.now(UTC) + timedelta(days=1)).replace(microsecond=0)
 

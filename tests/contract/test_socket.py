@@ -16,15 +16,9 @@ import pytest
 from portal.link.client import LedgerClient, LedgerProblemError
 from portal.worker import sweep
 from tests.conftest import World
+from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def start(world: World, port: int) -> subprocess.Popen[bytes]:
@@ -40,10 +34,13 @@ def start(world: World, port: int) -> subprocess.Popen[bytes]:
     while time.monotonic() < deadline:
         try:
             httpx.get(f"http://127.0.0.1:{port}/login", timeout=1)
-            break
         except httpx.HTTPError:
+            assert process.poll() is None, "the ledger's process ended"
             time.sleep(0.1)
-    return process
+        else:
+            return process
+    process.kill()
+    pytest.fail("the ledger's process does not answer")
 
 
 @pytest.fixture

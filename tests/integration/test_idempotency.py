@@ -16,7 +16,7 @@ import pytest
 
 from portal.terminal_api import idempotency
 from tests.conftest import World
-from tests.contract.test_socket import free_port
+from tests.ports import free_port
 from tests.terminal import Kiosk
 
 KIOSK = Path(__file__).parents[2] / "examples" / "kiosk.py"
