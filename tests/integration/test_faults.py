@@ -153,9 +153,11 @@ def test_D1_a_deadlock_is_run_again_and_both_changes_are_kept(settings: Settings
         thread.join(30)
     with Session(engine) as session:
         bind_company(session, 1)
-        assert (_capacities(session), failed) == (wanted, [])
-    assert sum(tries) == 3
+        found = _capacities(session)
     engine.dispose()
+    assert (found, failed) == (wanted, [])
+    # One lost and ran again; on a busy machine it may have lost once more.
+    assert sum(tries) >= 3
 
 
 def _capacities(session: Session) -> list[int]:
