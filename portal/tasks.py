@@ -4,7 +4,8 @@ from portal import upkeep
 from portal.daycheck import tasks as daycheck
 from portal.imports import tasks as imports
 from portal.link import tasks as link
+from portal.mapping import tasks as mapping
 from portal.notices import tasks as notices
 from portal.rollout import run as rollout
 
-__all__ = ["daycheck", "imports", "link", "notices", "rollout", "upkeep"]
+__all__ = ["daycheck", "imports", "link", "mapping", "notices", "rollout", "upkeep"]

@@ -116,15 +116,15 @@ def all_or_nothing(b: Bench) -> None:
     ensure((found.added, found.removed) == (0, 0), "a part of the refused list was kept")
 
 
-def _since_12(b: Bench) -> None:
+def _since(b: Bench, minor: int) -> None:
     have = tuple(int(part) for part in b.signals().contract_version.split(".")[:2])
-    if have < (1, 2):
+    if have < (1, minor):
         raise NotPreparedError("the ledger speaks an older version of the contract")
 
 
 @case("L7", "POST /link/check tells what POST /link would, and changes nothing (1.2)")
 def link_check(b: Bench) -> None:
-    _since_12(b)
+    _since(b, 2)
     given = {"company_code": b.company_code, "store_code": b.store_code}
     items = [{"client_id": "OT-UNKNOWN", **given}, {"client_id": b.client_id, **given}]
     found = b.read(b.call("POST", "/link/check", {"items": items}, token=""), wire.LinkCheckAnswer)
@@ -135,11 +135,23 @@ def link_check(b: Bench) -> None:
 
 @case("M1", "GET /mapping names the seat of every mapped table (1.2)")
 def mapping(b: Bench) -> None:
-    _since_12(b)
+    _since(b, 2)
     found = b.read(b.call("GET", "/mapping"), wire.MappingState)
     seats = {table.name: table.seat_name for table in found.tables}
     wanted = {**{name: name for name in SEATS}, UNMAPPED: None}
     ensure(seats == wanted, f"{wanted} expected, {seats} came")
+
+
+@case("M2", "POST /mapping?keep=true drops no pair whose names have parted (1.3)")
+def mapping_kept(b: Bench) -> None:
+    _since(b, 3)
+    renamed = {f"{name}改" if name == SEATS[2] else name: table_id for name, table_id in b.tables.items()}
+    b.read(b.push(renamed), wire.TableListAnswer)
+    found = b.read(b.call("POST", "/mapping?keep=true"), wire.MappingState)
+    seats = {table.name: table.seat_name for table in found.tables}
+    b.read(b.push(b.tables), wire.TableListAnswer)
+    wanted = SEATS[2]
+    ensure(seats.get(f"{wanted}改") == wanted, f"the seat {wanted} expected, {seats.get(f'{wanted}改')} came")
 
 
 @case("T4", "a removed table loses its seat at once: SEAT_MAPPING_LOST, not SEAT_NOT_MAPPED")

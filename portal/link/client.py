@@ -119,9 +119,9 @@ class LedgerClient:
         self._call("DELETE", "/link", session=session, token=token, seconds=5)
 
     def push_tables(
-        self, session: Session | None, token: str, tables: wire.TableList
+        self, session: Session | None, token: str, tables: wire.TableList, *, seconds: float = 20
     ) -> wire.TableListAnswer:
-        answer = self._call("PUT", "/tables", session=session, token=token, body=tables, seconds=20)
+        answer = self._call("PUT", "/tables", session=session, token=token, body=tables, seconds=seconds)
         return self._read(wire.TableListAnswer, answer)
 
     def send_visits(
@@ -183,11 +183,13 @@ class LedgerClient:
         answer = self._call("GET", "/mapping", session=session, token=token, seconds=seconds)
         return self._read(wire.MappingState, answer)
 
-    def map_seats(self, session: Session | None, token: str) -> wire.MappingState:
-        """USENレジ座席同期, done by the ledger (T3)."""
-        return self._read(
-            wire.MappingState, self._call("POST", "/mapping", session=session, token=token, seconds=20)
-        )
+    def map_seats(
+        self, session: Session | None, token: str, *, keep: bool = False, seconds: float = 20
+    ) -> wire.MappingState:
+        """USENレジ座席同期, done by the ledger (T3). ``keep``: pairs are added, none is dropped."""
+        params = {"keep": "true"} if keep else None
+        answer = self._call("POST", "/mapping", session=session, token=token, params=params, seconds=seconds)
+        return self._read(wire.MappingState, answer)
 
     def check_link(self, session: Session | None, check: wire.LinkCheck) -> wire.LinkCheckAnswer:
         """L9's dry run: up to 100 Client ids a call."""

@@ -18,10 +18,11 @@ from portal.kernel.clock import Clock
 from portal.kernel.ids import new_id
 from portal.link.answers import add_notice, keep_answers
 from portal.link.client import LedgerClient, LedgerProblemError, LedgerUnavailableError, TokenBox
-from portal.link.contract import Signals, VisitBatch, VisitBatchAnswer, VisitState
+from portal.link.contract import Signals, TableList, VisitBatch, VisitBatchAnswer, VisitState
 from portal.link.models import DeliveryLane
 from portal.link.owed import Link, owed_states
 from portal.link.standing import CUT_RETRY, OVER, notice_cut, notice_stands
+from portal.link.tablelist import owed_list, send, settled
 from portal.operations.models import ReservationLink
 from portal.visits.models import Visit
 
@@ -43,12 +44,16 @@ def _asleep(_company_id: int, _link_id: uuid.UUID) -> None:
 
 @dataclass(frozen=True)
 class Turn:
-    """One round of a lane's holder: what to send, or (``ask``) to ask first whether the ledger has changed."""
+    """One round of a lane's holder: what to send, or (``ask``) to ask first whether the ledger has changed.
+
+    ``tables``: the ledger was restored and must have its table list before it is told of visits.
+    """
 
     link: Link
     lease: uuid.UUID
     states: list[VisitState]
     ask: bool = False
+    tables: TableList | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,11 @@ class Deliverer:
             if turn.ask:
                 signals = self.client.signals(session, turn.link.token, seconds=seconds)
                 turn = run_write(session, partial(self._reopen, turn=turn, signals=signals))
-            while turn.states:
+            while turn.states or turn.tables:
+                if turn.tables:
+                    told = send(self.client, session, turn.link, turn.tables, seconds=seconds)
+                    turn = run_write(session, partial(self._listed, turn=turn, error=told))
+                    continue
                 batch = VisitBatch(states=turn.states)
                 answer = self.client.send_visits(session, turn.link.token, batch, seconds=seconds)
                 outcome = "done"
@@ -118,12 +127,13 @@ class Deliverer:
                 Visit.link_id == link_id, Visit.answer_outcome == "refused", Visit.dropped_at.is_(None)
             )
             ask = session.scalar(refused.limit(1)) is not None
-        states = [] if ask else owed_states(session, link)
+        tables = owed_list(session, lane)
+        states = [] if ask or tables else owed_states(session, link)
         if ask:
             lane.recheck_at = now + RECHECK
-        held = ask or bool(states)
+        held = ask or bool(states) or tables is not None
         lane.lease_token, lane.lease_until = (lease, now + LEASE) if held else (None, None)
-        return Turn(link, lease, states, ask)
+        return Turn(link, lease, states, ask, tables)
 
     def _reopen(self, session: Session, turn: Turn, signals: Signals) -> Turn:
         """Refused states are asked about again once the ledger has changed, or their time has come (D2)."""
@@ -149,10 +159,21 @@ class Deliverer:
     def _next(self, session: Session, turn: Turn, lane: DeliveryLane, now: datetime) -> Turn:
         """What is owed now, or the lease given back in the same transaction."""
         if lane.lease_token != turn.lease:
-            return replace(turn, states=[], ask=False)
-        states = owed_states(session, turn.link)
-        lane.lease_token, lane.lease_until = (turn.lease, now + LEASE) if states else (None, None)
-        return replace(turn, states=states, ask=False)
+            return replace(turn, states=[], ask=False, tables=None)
+        tables = owed_list(session, lane)
+        states = [] if tables else owed_states(session, turn.link)
+        lane.lease_token, lane.lease_until = (turn.lease, now + LEASE) if states or tables else (None, None)
+        return replace(turn, states=states, ask=False, tables=tables)
+
+    def _listed(self, session: Session, turn: Turn, error: str | None) -> Turn:
+        """The restored ledger has its table list again: what is owed of visits follows."""
+        now = self.clock.now()
+        lane = session.get_one(DeliveryLane, turn.link.id, with_for_update=True, populate_existing=True)
+        assert turn.tables is not None
+        settled(session, lane, turn.tables, error, now)
+        lane.last_ok_at, lane.next_try_at = now, now
+        lane.failures, lane.failing_since, lane.last_error = 0, None, None
+        return self._next(session, turn, lane, now)
 
     def _settle(self, session: Session, turn: Turn, answer: VisitBatchAnswer, *, last: bool) -> Turn:
         """Keep the answers; the next states, while the lease is still ours. ``last``: leave the rest."""
@@ -223,6 +244,7 @@ def notice_epoch(session: Session, lane: DeliveryLane, epoch: str, now: datetime
             )
             .values(answered_revision=0)
         )
+        lane.tables_owed_at = now
     lane.epoch = epoch
 
 

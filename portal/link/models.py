@@ -33,6 +33,22 @@ class DeliveryLane(Base):
     ledger_version: Mapped[int | None]
     recheck_at: Mapped[datetime]
     checked_at: Mapped[datetime | None]
+    # Since when the ledger, restored from a backup, must be sent its table list again, and when it last was.
+    tables_owed_at: Mapped[datetime | None]
+    tables_told_at: Mapped[datetime | None]
+
+
+class AcceptedTableList(Base):
+    """The newest table list that the ledger has taken (T1, T2)."""
+
+    __tablename__ = "accepted_table_list"
+
+    link_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("reservation_link.id"), primary_key=True)
+    company_id: Mapped[int]
+    store_id: Mapped[uuid.UUID]
+    version: Mapped[int]
+    accepted_at: Mapped[datetime]
+    body: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
 
 
 class FeedSnapshot(Base):

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
 from portal.audit.models import record
-from portal.database import run_write
-from portal.link.client import LedgerProblemError, LedgerUnavailableError
-from portal.link.models import DeliveryLane
 from portal.operations.models import ReservationLink
-
-if TYPE_CHECKING:
-    from portal.link.delivery import Deliverer
 
 OVER = "UNAUTHORIZED"
 # The ledger may have been restored without the token: the link is tried again, but not every few seconds.
@@ -39,36 +32,3 @@ def notice_stands(session: Session, link_id: uuid.UUID) -> None:
     link = session.get(ReservationLink, link_id, with_for_update=True, populate_existing=True)
     if link is not None and link.cut_at is not None:
         link.cut_at = None
-
-
-def check(session: Session, deliverer: Deliverer, link_id: uuid.UUID, *, seconds: float = 5.0) -> int | None:
-    """Ask the ledger whether the link stands; the seats it has mapped, or None without an answer.
-
-    The session must be scoped to the company and outside a transaction. Raises nothing of the network.
-    """
-    link = session.get(ReservationLink, link_id, populate_existing=True)
-    if link is None or link.state != "active" or link.access_token_encrypted is None:
-        session.rollback()
-        return None
-    sealed = link.access_token_encrypted
-    session.rollback()
-    mapped, over = None, False
-    try:
-        mapped = deliverer.client.signals(session, deliverer.tokens.open(sealed), seconds=seconds).mapped
-    except LedgerProblemError as problem:
-        over = problem.code == OVER
-    except LedgerUnavailableError:
-        pass
-
-    def keep(s: Session) -> None:
-        now = deliverer.clock.now()
-        if over:
-            notice_cut(s, link_id, now)
-        elif mapped is not None:
-            notice_stands(s, link_id)
-        lane = s.get(DeliveryLane, link_id, with_for_update=True)
-        if lane is not None:
-            lane.checked_at = now
-
-    run_write(session, keep)
-    return mapped

@@ -10,9 +10,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from portal.database import bind_company
 from portal.jobs import Job, task
+from portal.link.asking import check
 from portal.link.delivery import Deliverer
 from portal.link.models import DeliveryLane
-from portal.link.standing import check
 
 log = logging.getLogger("portal.link")
 

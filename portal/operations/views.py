@@ -14,8 +14,8 @@ from portal.identity.service import store_in_scope, visible_stores
 from portal.kernel.errors import UserError
 from portal.kernel.fmt import jdatetime
 from portal.kernel.ids import parse_id
+from portal.link.asking import check
 from portal.link.client import LedgerProblemError, LedgerUnavailableError
-from portal.link.standing import check
 from portal.mapping.service import check_store
 from portal.operations import queries, service
 from portal.operations.forms import ClientIdForm, LinkSearch, ProviderForm

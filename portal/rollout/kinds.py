@@ -24,6 +24,7 @@ from portal.link.contract import (
 )
 from portal.link.delivery import Deliverer
 from portal.link.owed import Link
+from portal.link.tablelist import remember
 from portal.mapping import service as mapping
 from portal.mapping.domain import OurTable, compare
 from portal.operations import service as operations
@@ -269,6 +270,8 @@ def _note_sync(
 ) -> None:
     assert given.pushed is not None
     count = len(given.pushed.tables)
+    if failure is None:
+        remember(session, given.link, given.pushed, now)
     session.add(
         TableSync(
             company_id=run.company_id, store_id=given.link.store_id, link_id=given.link.id, at=now, by=run.created_by,

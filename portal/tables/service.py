@@ -16,6 +16,8 @@ from portal.kernel.errors import ConflictError, NotFoundError, UserError
 from portal.link.client import LedgerProblemError, LedgerUnavailableError
 from portal.link.contract import TableItem, TableList, TableListAnswer
 from portal.link.delivery import Deliverer
+from portal.link.owed import Link
+from portal.link.tablelist import remember
 from portal.operations.models import ReservationLink
 from portal.stores.models import Store
 from portal.tables.models import DiningTable, TableSync
@@ -121,7 +123,7 @@ def push_tables(session: Session, deliverer: Deliverer, actor: Actor, store_id: 
     """Send the whole list with a new version (T1); UserError with M1 where it failed (T2)."""
     now = deliverer.clock.now()
 
-    def prepare(s: Session) -> tuple[str, TableList, uuid.UUID]:
+    def prepare(s: Session) -> tuple[Link, TableList]:
         link = s.scalar(
             select(ReservationLink)
             .where(ReservationLink.store_id == store_id, ReservationLink.state == "active")
@@ -138,25 +140,27 @@ def push_tables(session: Session, deliverer: Deliverer, actor: Actor, store_id: 
             for t in tables_of_store(s, store_id)
             if t.kind == "normal"
         ]
+        token = deliverer.tokens.open(link.access_token_encrypted)
         return (
-            deliverer.tokens.open(link.access_token_encrypted),
+            Link(link.id, link.company_id, store_id, token),
             TableList(version=link.table_list_version, tables=items),
-            link.id,
         )
 
-    token, pushed, link_id = run_write(session, prepare)
+    link, pushed = run_write(session, prepare)
     answer: TableListAnswer | None = None
     error: str | None = None
     try:
-        answer = deliverer.client.push_tables(session, token, pushed)
+        answer = deliverer.client.push_tables(session, link.token, pushed)
     except (LedgerUnavailableError, LedgerProblemError) as failure:
         error = getattr(failure, "code", None) or "UNAVAILABLE"
 
     def note(s: Session) -> None:
         store = s.get_one(Store, store_id)
+        if answer is not None:
+            remember(s, link, pushed, now)
         s.add(
             TableSync(
-                company_id=store.company_id, store_id=store_id, link_id=link_id, version=pushed.version, at=now,
+                company_id=store.company_id, store_id=store_id, link_id=link.id, version=pushed.version, at=now,
                 by=actor.id, outcome="ok" if answer else "failed", error=error, table_count=len(pushed.tables),
             )
         )  # fmt: skip

@@ -217,8 +217,16 @@ class LateWithdrawalUndoes(Faulty):
         return status, body
 
 
+class DropsAllTheSame(Faulty):
+    """``keep`` is not looked at."""
+
+    def request(self, environ: dict[str, Any]) -> None:
+        if environ["PATH_INFO"].endswith("/mapping"):
+            environ["QUERY_STRING"] = ""
+
+
 FAULTS = {
     IgnoresRevision: "S3", RepeatsEffects: "S2", LosesMergeTarget: "S12", ConstantEtag: "F1", NeverNotModified: "F1",
     WrongRefusalCode: "S6", RefusesOccupiedSeats: "S8", ForgetsNotBefore: "R1", TellsPhones: "F4",
-    AllOrNothingBatch: "S6", KeepsPartOfAList: "T3", ServesEveryVersion: "V1", LateWithdrawalUndoes: "R5",
+    AllOrNothingBatch: "S6", KeepsPartOfAList: "T3", ServesEveryVersion: "V1", LateWithdrawalUndoes: "R5", DropsAllTheSame: "M2",
 }  # fmt: skip

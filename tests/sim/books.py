@@ -90,10 +90,13 @@ class Books:
         if self.mapping.pop(table, None) is not None:
             self.lost.add(table)
 
-    def sync(self) -> int:
-        """USENレジ座席同期: pairs of one name, no others (T3, T5); how many there are in all."""
+    def sync(self, *, keep: bool = False) -> int:
+        """USENレジ座席同期: pairs of one name, no others (T3, T5); how many there are in all.
+
+        ``keep``: nobody pressed, so what has parted stays.
+        """
         for table, seat in list(self.mapping.items()):
-            if self.tables[table] != self.seats[seat]:
+            if not keep and self.tables[table] != self.seats[seat]:
                 self._unmap(table)
         taken = set(self.mapping.values())
         by_name = {name: seat for seat, name in self.seats.items() if seat not in taken}

@@ -79,6 +79,7 @@ class Core:
         self.generation = 0
         self.tokens: dict[str, int] = {}
         self.pushed: dict[tuple[int, int], dict[str, str]] = {}
+        self.accepted: dict[int, int] = {}
         self.blocks: dict[str, str] = {}
         self.synced: dict[str, uuid.UUID] = {}
         self.story.append(f"network {self.net}, reset {self.model.reset}, blocks sent {self.send_blocks}")
@@ -165,6 +166,7 @@ class Core:
         self.pushed[self.generation, version] = names
         try:
             push_tables(self.session, self.deliverer, self.actor, self.store)
+            self.accepted[self.generation] = version
             self.tell(f"table list {version} pushed")
         except UserError as error:
             self.tell(f"table list {version}: {error}")

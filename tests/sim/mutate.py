@@ -44,9 +44,11 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
         DELIVERY, "Visit.answered_version != signals.version", "signals.version != lane.ledger_version"),
     "window by date without epoch": (API, "{epoch(session)}:{shop.version}", "{shop.version}"),
     "epoch ignored": (DELIVERY, "lane.epoch is not None and lane.epoch != epoch", "False"),
+    "restored ledger keeps its old table list (T1)": (DELIVERY, "        lane.tables_owed_at = now\n", ""),
+    "a pair is dropped without a press (T5)": (SEATS, "mapping is not None and not keep and", "mapping is not None and"),
     "what is owed is read before the answers are written": (
-        DELIVERY, "        states = owed_states(session, turn.link)\n        lane.lease",
-        "        with session.no_autoflush:\n            states = owed_states(session, turn.link)\n        lane.lease"),
+        DELIVERY, "        states = [] if tables else owed_states(session, turn.link)\n        lane.lease",
+        "        with session.no_autoflush:\n            states = [] if tables else owed_states(session, turn.link)\n        lane.lease"),
     "op_id ignored": (SERVICE, "        if claimed is None:", "        if False:"),
     "one evaluation a batch": (APPLY, "todo = again if progress else []", "todo = []"),
     "stale change taken (P9)": (CHANGE, "if row.revision != wanted.revision:", "if False:"),

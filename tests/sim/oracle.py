@@ -60,6 +60,9 @@ class Oracle(Trouble):
             agree("the table list", {self.key_of(t["id"]): t["name"] for t in body["tables"]}, names)
             taken = self.model.books.take_list(body["version"], names)
             agree("a table list was answered", answer.status_code, 200 if taken else 409)
+        elif (request.method, path) == ("POST", "/mapping"):
+            agree("the POS maps without a press: a pair is dropped", "keep=true" in str(request.url), True)
+            self.model.books.sync(keep=True)
         elif request.method == "DELETE":
             self.model.ledger_link, self.model.books.mapping = None, {}
 
@@ -140,6 +143,13 @@ class Oracle(Trouble):
             {self.key_of(p.table_id): key[p.seat_id] for p in pairs},
             self.model.books.mapping,
         )
+        if self.model.link is not None and self.model.link == self.model.ledger_link:
+            known = self.accepted.get(self.generation, 0)
+            agree(
+                "the ledger has the table list that it said yes to (T1)",
+                self.model.books.list_version >= known,
+                True,
+            )
 
     def _compare_visits(self) -> None:
         places: dict[str, set[str]] = {}

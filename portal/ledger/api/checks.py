@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 from flask import Response, request
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
@@ -42,6 +42,12 @@ class TraceQuery(BaseModel):
     reservation_id: uuid.UUID | None = None
 
 
+class MappingQuery(BaseModel):
+    """``keep``: pairs are added, none is dropped."""
+
+    keep: bool = False
+
+
 @blueprint.get("/mapping")
 @permission("token")
 @documented(MappingState)
@@ -54,15 +60,22 @@ def mapping() -> Response:
 
 @blueprint.post("/mapping")
 @permission("token")
-@documented(MappingState, 409)
+@documented(MappingState, 409, 422, query=MappingQuery)
 def map_seats() -> Response:
-    """USENレジ座席同期 as asked for by the POS: by identical name only, done here (T3)."""
+    """USENレジ座席同期 as asked for by the POS: by identical name only, done here (T3).
+
+    With ``keep`` no pair is dropped, also where names no longer agree: for a POS that does it without a person.
+    """
     link_id = _link_id()
+    try:
+        keep = MappingQuery.model_validate(request.args.to_dict()).keep
+    except ValidationError:
+        raise ApiError(422, "INVALID_REQUEST", "keep") from None
 
     def work(session: Session) -> MappingState:
         link = session.get_one(PosLink, link_id)
         try:
-            sync_seats(session, link.shop_id, clock.now())
+            sync_seats(session, link.shop_id, clock.now(), keep=keep)
         except UserError:
             raise ApiError(409, "NOT_FOUND") from None
         return mapping_of(session, link)

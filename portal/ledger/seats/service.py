@@ -93,10 +93,11 @@ class SyncResult:
     unmapped: list[Unmapped]
 
 
-def sync_seats(session: Session, shop_id: uuid.UUID, now: datetime) -> SyncResult:
+def sync_seats(session: Session, shop_id: uuid.UUID, now: datetime, *, keep: bool = False) -> SyncResult:
     """USENレジ座席同期: map seats to tables of identical name; ``mapped`` is the total (T3).
 
-    Pairs whose names no longer agree are dropped (T5). Raises UserError where no POS is linked.
+    Pairs whose names no longer agree are dropped (T5), unless nobody pressed (``keep``). Raises UserError where no
+    POS is linked.
     """
     shop = lock_shop(session, shop_id)
     link = active_link(session, shop_id)
@@ -113,13 +114,14 @@ def sync_seats(session: Session, shop_id: uuid.UUID, now: datetime) -> SyncResul
     by_id = {t.table_id: t for t in tables.values()}
     for seat in seats.values():
         mapping = current.get(seat.id)
-        if mapping is not None and by_id[mapping.table_id].name != seat.name:
+        if mapping is not None and not keep and by_id[mapping.table_id].name != seat.name:
             by_id[mapping.table_id].mapping_lost_at = now
             session.delete(mapping)
             del current[seat.id]
     session.flush()
+    paired = {mapping.table_id for mapping in current.values()}
     for name, seat in seats.items():
-        if name in tables and seat.id not in current:
+        if name in tables and seat.id not in current and tables[name].table_id not in paired:
             table = tables[name]
             table.mapping_lost_at = None
             current[seat.id] = SeatMapping(
