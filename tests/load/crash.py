@@ -1,242 +1,253 @@
-"""``make crash KILLS=300``: kill -9 of web, worker, ledger and PostgreSQL in turn under load; nothing lost or doubled."""
+"""``make crash KILLS=300``: kill -9 of web, worker, ledger and PostgreSQL in turn under load; nothing lost or doubled.
+
+Also SEED=, EVERY= (seconds between two kills, at most), COLD=1 (start interpreters anew instead of forking them).
+"""
 
 from __future__ import annotations
 
 import os
 import random
 import re
+import shutil
+import statistics
 import sys
 import tempfile
-import threading
 import time
 import uuid
 from collections import Counter
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psycopg
+from sqlalchemy import create_engine, select
+from sqlalchemy.orm import Session
 
 from portal import demo
+from portal.database import bind_company, run_write
+from portal.factory import create_app, dispose
+from portal.identity.service import Actor
+from portal.kernel.ids import hash_token, new_id
+from portal.ledger.events import Author
+from portal.ledger.models import ClientId, Shop
+from portal.ledger.seats.service import sync_seats
+from portal.ledger.sites.service import issue
 from portal.link.delivery import LEASE, MOST_BACKOFF
+from portal.operations.service import start_link
+from portal.settings import Settings
+from portal.stores.models import Store
+from portal.tables.service import push_tables
+from portal.worker import SWEEP_SECONDS
+from tests.load.people import Kiosk, Person, Place, Waiter
 from tests.load.processes import Product, pause
+from tests.load.witness import Watch, agreement
 
 VICTIMS = ("web", "worker", "ledger", "web", "worker", "ledger", "postgres")
+MODES = ("pass", "pass", "pass", "pass", "cut", "stall", "slow")
+STORES = ("001", "002", "003")
+BOUND = (LEASE + MOST_BACKOFF).total_seconds()
 
 
-class Waiter(threading.Thread):
-    """A person at a terminal: presses again with the same op_id until an answer comes."""
-
-    def __init__(
-        self, number: int, product: Product, stop: threading.Event, code: str, tables: list[str]
-    ) -> None:
-        super().__init__(daemon=True)
-        self.rng, self.product, self.stop_it = random.Random(number), product, stop
-        self.code, self.tables = code, tables
-        self.http = httpx.Client(base_url=product.address, timeout=8)
-        self.token = ""
-        self.seated: dict[str, str] = {}
-        self.cancelled: set[str] = set()
-        self.paid: set[str] = set()
-        self.counts: Counter[str] = Counter()
-        self.failure = ""
-
-    def get(self, path: str) -> httpx.Response:
-        while True:
-            try:
-                answer = self.http.get(path)
-                if answer.status_code < 500:
-                    found = re.search(r'name="csrf_token" value="([^"]+)"', answer.text)
-                    self.token = found[1] if found else self.token
-                    return answer
-                self.counts["5xx"] += 1
-            except httpx.HTTPError:
-                self.counts["no answer"] += 1
-            time.sleep(0.2)
-
-    def post(self, path: str, **data: str) -> httpx.Response:
-        while True:
-            try:
-                answer = self.http.post(path, data={"csrf_token": self.token, **data})
-                if answer.status_code < 500:
-                    return answer
-                self.counts["5xx"] += 1
-            except httpx.HTTPError:
-                self.counts["pressed again"] += 1
-            time.sleep(0.2)
-
-    def run(self) -> None:
-        try:
-            self.get("/login")
-            self.post("/login", company_code="10001", staff_code="staff", password=demo.PASSWORD)
-            self.get("/register/setup")
-            self.post("/register/setup", code=self.code)
-            self.get("/register/")
-            self.post("/register/open")
-            while not self.stop_it.is_set():
-                self.turn()
-        except Exception as error:
-            self.failure = f"{type(error).__name__}: {error}"
-
-    def turn(self) -> None:
-        table = self.rng.choice(self.tables)
-        self.get(f"/register/seat/{table}")
-        op = str(uuid.uuid4())
-        answer = self.post(
-            f"/register/seat/{table}", op_id=op, party_size="2", stay="60", memo="", then="order"
-        )
-        if answer.status_code != 303:
-            self.counts[f"seat {answer.status_code}"] += 1
-            return
-        visit = answer.headers["Location"].rsplit("/", 1)[-1]
-        if visit in self.seated.values():
-            raise AssertionError("one visit for two seatings")
-        self.seated[op] = visit
-        page = self.get(f"/register/visits/{visit}").text
-        if self.rng.random() < 0.3:
-            if self.post(f"/register/visits/{visit}/cancel", op_id=str(uuid.uuid4())).status_code == 303:
-                self.cancelled.add(visit)
-            return
-        item = re.search(r'name="item_id" value="([^"]+)"', page)
-        if item:
-            self.post(
-                f"/register/visits/{visit}/order", op_id=str(uuid.uuid4()), item_id=item[1], quantity="1"
-            )
-        form = self.get(f"/register/visits/{visit}/checkout").text
-        revision = re.search(r'name="revision" value="(\d+)"', form)
-        paid = self.post(f"/register/visits/{visit}/checkout", op_id=str(uuid.uuid4()), tendered="9999",
-                         revision=revision[1] if revision else "1")  # fmt: skip
-        if paid.status_code == 303:
-            self.paid.add(visit)
-        else:
-            raise AssertionError(f"checkout {paid.status_code}")
+def _site_token(shop_id: uuid.UUID, now: datetime, session: Session) -> str:
+    return issue(session, shop_id, "食ベログ", Author("試験", "staff"), now)
 
 
-def terminals(product: Product, count: int) -> list[str]:
-    """Register terminals as the manager does; their one-time codes."""
+def _map(shop_id: uuid.UUID, now: datetime, session: Session) -> None:
+    sync_seats(session, shop_id, now)
+
+
+def link_all(settings: Settings, tokens: dict[str, str]) -> None:
+    """The demo links one store; here three have a lane each, and a booking site."""
+    engine, app = create_engine(settings.owner_database_url or ""), create_app(settings)
+    deliverer = app.extensions["deliverer"]
+    now = datetime.now(UTC)
+    with Session(engine) as session:
+        bind_company(session, 1)
+        who: Any = Actor(new_id(), new_id(), 1, "", "10001", "試験", "company_admin")
+        for number, code in enumerate(STORES, 1):
+            store_id = session.scalars(
+                select(Store.id).where(Store.company_id == 1, Store.code == code)
+            ).one()
+            shop_id = session.scalars(select(Shop.id).where(Shop.public_id == f"OT10001{number}")).one()
+            tokens[code] = run_write(session, partial(_site_token, shop_id, now))
+            if number == 1:
+                continue
+            value = f"OT-CRASH-{number}"
+            session.add(ClientId(company_id=1, shop_id=shop_id, value_hash=hash_token(value), hint=value[-4:],
+                                 pos_company_code="10001", pos_store_code=code, issued_at=now, issued_by="試験"))  # fmt: skip
+            session.commit()
+            start_link(session, deliverer, who, store_id, value)
+            push_tables(session, deliverer, who, store_id)
+            run_write(session, partial(_map, shop_id, now))
+    engine.dispose()
+    dispose(app)
+
+
+def places(plain: str, tokens: dict[str, str]) -> dict[str, Place]:
+    with psycopg.connect(plain) as db:
+        found = {}
+        for code in STORES:
+            store = db.execute(
+                "SELECT id FROM pos.store WHERE company_id = 1 AND code = %s", (code,)
+            ).fetchone()
+            assert store is not None
+            tables = db.execute("SELECT name, id::text FROM pos.dining_table WHERE store_id = %s", store)
+            menu = db.execute("SELECT id::text, price_yen FROM pos.menu_item WHERE store_id = %s", store)
+            found[code] = Place(code, {str(r[0]): str(r[1]) for r in tables}, tokens[code],
+                                {str(r[0]): int(r[1]) for r in menu})  # fmt: skip
+        return found
+
+
+def terminals(product: Product) -> tuple[list[str], str]:
+    """Registers for all and a KIOSK, as the manager makes them: one-time codes, and the KIOSK's token."""
     with httpx.Client(base_url=product.address, timeout=10) as http:
 
-        def token(text: str) -> str:
-            return re.search(r'name="csrf_token" value="([^"]+)"', text)[1]  # type: ignore[index]
+        def send(path: str, **data: str) -> str:
+            page = http.get(path).text
+            token = re.search(r'name="csrf_token" value="([^"]+)"', page)
+            assert token is not None
+            stores = re.findall(r'<option value="([0-9a-f-]{36})"', page)
+            if "store_id" in data:
+                data["store_id"] = stores[int(data["store_id"])]
+            return http.post(path, data={"csrf_token": token[1], **data}, follow_redirects=True).text
 
-        page = http.get("/login").text
-        http.post(
-            "/login",
-            data={
-                "csrf_token": token(page),
-                "company_code": "10001",
-                "staff_code": "admin",
-                "password": demo.PASSWORD,
-            },
-        )
+        send("/login", company_code="10001", staff_code="admin", password=demo.PASSWORD)
         codes = []
-        for number in range(count):
-            page = http.get("/stores/terminals/").text
-            store = re.search(r'<option value="([0-9a-f-]{36})"', page)[1]  # type: ignore[index]
-            made = http.post(
-                "/stores/terminals/",
-                data={"csrf_token": token(page), "store_id": store, "name": f"P{number}", "kind": "pos"},
-            )
-            codes.append(re.search(r'id="terminal-code">([^<]+)<', made.text)[1])  # type: ignore[index]
-    return codes
+        for number, store in enumerate((0, 0, 1, 2)):
+            page = send("/stores/terminals/", store_id=str(store), name=f"P{number}", kind="pos")
+            codes.append(re.search(r'id="terminal-code">([^<]+)<', page)[1])  # type: ignore[index]
+        page = send("/stores/terminals/", store_id="0", name="K", kind="kiosk")
+        return codes, re.search(r'id="terminal-token"[^>]*>([^<]+)<', page)[1]  # type: ignore[index]
+
+
+def people(product: Product, plain: str, tokens: dict[str, str]) -> list[Person]:
+    known = places(plain, tokens)
+    codes, token = terminals(product)
+    ledger = f"http://127.0.0.1:{product.ledger_port}"
+
+    def at(name: str, store: str, *tables: str) -> tuple[str, str, str, Place, list[str]]:
+        return name, product.address, ledger, known[store], list(tables)
+
+    return [
+        Waiter(*at("P0", "001", "A1", "A2", "A7"), code=codes[0], shared="T1"),
+        Waiter(*at("P1", "001", "A3", "A4", "A5"), code=codes[1], shared="T1"),
+        Waiter(*at("P2", "002", "A1", "A2", "A3", "A7"), code=codes[2]),
+        Waiter(*at("P3", "003", "A1", "A2", "A3", "A7"), code=codes[3]),
+        Kiosk(*at("K", "001", "A6", "C1"), token=token),
+    ]
+
+
+def rage(product: Product, staff: list[Person], kills: int, rng: random.Random, most: float) -> Counter[str]:
+    """The kills. Victims come back at once; the next one dies without waiting for that."""
+    done: Counter[str] = Counter()
+    began = time.monotonic()
+    for number in range(kills):
+        product.proxy.mode = rng.choice(MODES)
+        pause(rng, most)
+        victim = VICTIMS[number % len(VICTIMS)]
+        alone = rng.random() < 0.5
+        product.kill(victim, alone=alone)
+        done[victim if victim != "postgres" or alone else "postgres, all of it"] += 1
+        pause(rng, most / 4)
+        product.start(victim)
+        product.keep_up()
+        if rng.random() < 0.25:
+            # Let work happen between two deaths, so that there is something to lose.
+            Product.wait_for(product.address + "/readyz")
+            pause(rng, 2 * most)
+        if number % 50 == 49:
+            minutes = (time.monotonic() - began) / 60
+            print(f"{number + 1} kills, {(number + 1) / minutes:.0f} a minute; {sum(len(p.parties) for p in staff)} visits,"
+                  f" {sum(q.status == 'left' for p in staff for q in p.parties)} left", flush=True)  # fmt: skip
+        for person in staff:
+            if person.failure:
+                return done
+    return done
+
+
+def settle(product: Product, plain: str) -> tuple[int, float]:
+    """All is well again: what is still owed at the end, and after how many seconds nothing was."""
+    began = time.monotonic()
+    while True:
+        product.keep_up()
+        with psycopg.connect(plain) as db:
+            row = db.execute(
+                "SELECT count(*) FROM pos.visit WHERE link_id IS NOT NULL AND answered_revision < revision"
+            ).fetchone()
+        owed, took = int(row[0] if row else 0), time.monotonic() - began
+        if not owed or took > BOUND + 15:
+            return owed, took
+        time.sleep(0.2)
 
 
 def main() -> int:
     kills, seed = int(os.environ.get("KILLS", "300")), int(os.environ.get("SEED", "1"))
-    rng = random.Random(seed)
-    with tempfile.TemporaryDirectory() as folder:
+    rng, tokens = random.Random(seed), dict[str, str]()
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         Path(folder).chmod(0o711)
-        product = Product(Path(folder))
+        product = Product(
+            Path(folder), forked="COLD" not in os.environ, prepare=lambda settings: link_all(settings, tokens)
+        )
+        stack.callback(product.stop)
         plain = product.server.url("postgres", "portal").replace("+psycopg", "")
-        with psycopg.connect(plain) as db:
-            tables = [str(r[0]) for r in db.execute(
-                "SELECT t.id FROM pos.dining_table t JOIN pos.store s ON s.id = t.store_id WHERE s.company_id = 1"
-                " AND s.code = '001' AND t.kind = 'normal' AND t.name <> 'A7' ORDER BY t.position")]  # fmt: skip
-        stop = threading.Event()
-        shared = tables[-1]
-        waiters = [Waiter(n, product, stop, code, [tables[2 * n], tables[2 * n + 1], shared])
-                   for n, code in enumerate(terminals(product, 3))]  # fmt: skip
-        for waiter in waiters:
-            waiter.start()
-        done: Counter[str] = Counter()
+        staff = people(product, plain, tokens)
+        watch = Watch(plain)
+        for thread in (watch, *staff):
+            thread.start()
         began = time.monotonic()
-        for number in range(kills):
-            product.proxy.mode = rng.choice(["pass", "pass", "pass", "cut", "stall", "slow"])
-            pause(rng, 1.0)
-            victim = VICTIMS[number % len(VICTIMS)]
-            product.kill(victim)
-            done[victim] += 1
-            pause(rng, 0.3)
-            product.start(victim)
-            product.keep_up()
-            if rng.random() < 0.6:
-                # Let work happen between two deaths, so that there is something to lose.
-                Product.wait_for(product.address + "/readyz")
-                pause(rng, 1.5)
-            if number % 50 == 49:
-                print(f"{number + 1} kills, {sum(len(w.paid) for w in waiters)} paid", flush=True)
+        done = rage(product, staff, kills, rng, float(os.environ.get("EVERY", "0.8")))
+        raged = time.monotonic() - began
         product.proxy.mode = "pass"
         product.keep_up()
         Product.wait_for(product.address + "/readyz")
         Product.wait_for(f"http://127.0.0.1:{product.ledger_port}/login")
-        stop.set()
-        for waiter in waiters:
-            waiter.join(60)
-        quiet = time.monotonic()
-        limit = (LEASE + MOST_BACKOFF).total_seconds() + 15
-        while True:
-            product.keep_up()
-            with psycopg.connect(plain) as db:
-                owed = db.execute(
-                    "SELECT count(*) FROM pos.visit WHERE link_id IS NOT NULL AND answered_revision < revision"
-                ).fetchone()[0]  # type: ignore[index]
-            if not owed or time.monotonic() - quiet > limit:
-                break
-            time.sleep(0.2)
-        settled = time.monotonic() - quiet
-        faults = [f"waiter: {w.failure}" for w in waiters if w.failure or w.is_alive()]
-        if owed:
-            faults.append(f"{owed} still owed after {limit:.0f} s: a lane stayed dead")
-        with psycopg.connect(plain) as db:
-            rows = db.execute(
-                "SELECT v.id::text, v.status, v.slip_number, count(r.id), min(r.status), min(r.slip_number),"
-                " (SELECT count(*) FROM pos.slip s JOIN pos.payment p ON p.slip_id = s.id WHERE s.visit_id = v.id)"
-                " FROM pos.visit v LEFT JOIN ledger.reservation r ON r.visit_id = v.id GROUP BY v.id"
-            ).fetchall()
-            strangers = db.execute(
-                "SELECT count(*) FROM ledger.reservation r WHERE kind = 'walk_in' AND NOT EXISTS"
-                " (SELECT 1 FROM pos.visit v WHERE v.id = r.visit_id)"
-            ).fetchone()[0]  # type: ignore[index]
-            numbers = db.execute(
-                "SELECT count(*), count(DISTINCT number), max(number) FROM pos.slip"
-            ).fetchone()
-        known = {row[0] for row in rows}
-        for waiter in waiters:
-            faults += [
-                f"a seating that was answered is gone: {v}" for v in waiter.seated.values() if v not in known
-            ]
-        paid = {v for w in waiters for v in w.paid}
-        cancelled = {v for w in waiters for v in w.cancelled}
-        for visit, status, slip, count, there, there_slip, payments in rows:
-            wanted = {"left": ("left", slip), "seated": ("seated", None), "cancelled": ("withdrawn", None)}[
-                status
-            ]
-            if status == "cancelled" and count == 0:
-                continue
-            if count != 1 or (there, there_slip) != wanted:
-                faults.append(f"visit {visit} {status} {slip}: the ledger has {count} {there} {there_slip}")
-            if payments != (1 if status == "left" else 0):
-                faults.append(f"visit {visit}: {payments} payments")
-            if (visit in paid and status != "left") or (visit in cancelled and status != "cancelled"):
-                faults.append(f"visit {visit}: an answer said otherwise than {status}")
-        if strangers:
-            faults.append(f"{strangers} rows of nobody in the ledger")
-        product.stop()
-        counts: Counter[str] = sum((w.counts for w in waiters), Counter())
-    for fault in faults[:20]:
+        for person in staff:
+            person.stopping.set()
+        for person in staff:
+            person.join(90)
+        owed, settled = settle(product, plain)
+        for log in Path(folder).glob("*.log") if "LOGS" in os.environ else ():
+            shutil.copy(log, os.environ["LOGS"])
+        # What was refused is asked again every ten seconds; what is left then is refused for good.
+        time.sleep(12)
+        watch.end()
+        told = agreement(plain, [p for person in staff for p in person.parties],
+                         [b for person in staff for b in person.bookings])  # fmt: skip
+    told.faults += [
+        f"{p.name}: {p.failure or 'is still waiting'}" for p in staff if p.failure or p.is_alive()
+    ]
+    if owed:
+        told.faults.append(f"{owed} states still owed {settled:.0f} s after all was well")
+    if watch.longest() > BOUND:
+        told.faults.append(
+            f"a lane that owed was silent for {watch.longest():.1f} s, more than {BOUND:.0f} s"
+        )
+    report(staff, watch, done, raged, settled)
+    print(f"agreement   {told.visits} visits, {told.rows} rows of the ledger, refused for good {dict(told.refused)}:"
+          f" {len(told.faults)} faults")  # fmt: skip
+    for odd in [o for p in staff for o in p.odd][:10]:
+        print("NOTE", odd)
+    for fault in told.faults[:20]:
         print("FAULT", fault)
-    print(f"{kills} kills {dict(done)} in {time.monotonic() - began:.0f} s; {len(rows)} visits, {len(paid)} paid, slips {numbers};"
-          f" {dict(counts)}; settled after {settled:.1f} s; {len(faults)} faults")  # fmt: skip
-    return 1 if faults else 0
+    return 1 if told.faults else 0
+
+
+def report(staff: list[Person], watch: Watch, done: Counter[str], raged: float, settled: float) -> None:
+    counts: Counter[str] = sum((p.counts for p in staff), Counter())
+    status = Counter(q.status for p in staff for q in p.parties)
+    silences = sorted(watch.silences) or [0.0]
+    print(
+        f"kills       {done.total()} in {raged:.0f} s, {done.total() / raged * 60:.0f} a minute: {dict(done)}"
+    )
+    print(f"visits      {status.total()} {dict(status)}, {sum(len(p.bookings) for p in staff)} reservations")
+    print(f"presses     {counts['repeated presses']} repeated; {dict(counts)}")
+    print(f"lanes       longest silence of a lane that owed {silences[-1]:.1f} s (lease {LEASE.total_seconds():.0f} s + sweep"
+          f" {SWEEP_SECONDS:.0f} s; bound {BOUND:.0f} s), median {statistics.median(silences):.1f} s of {len(silences)};"
+          f" {watch.inherited} leases of the dead taken over; oldest debt {watch.oldest:.0f} s;"
+          f" settled {settled:.1f} s after the last kill")  # fmt: skip
 
 
 if __name__ == "__main__":
