@@ -61,6 +61,7 @@ from portal.terminal_api.views import blueprint as terminal_api
 from portal.terminals.views import blueprint as terminals
 from portal.web.context import init_web, is_htmx
 from portal.web.live import attributes
+from portal.web.sessions import end_quietly
 
 RIGHTS = {
     "company": {"company_admin"},
@@ -163,6 +164,7 @@ def create_app(
         WEBHOOK_PRIVATE=settings.webhook_private,
     )
     db.init_app(app)
+    end_quietly(app, db)
     app.extensions["metrics"] = counters = metrics.install(app)
     init_web(app)
     app.jinja_env.globals["live"] = attributes

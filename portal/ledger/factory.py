@@ -30,6 +30,7 @@ from portal.settings import Settings
 from portal.web.clock import AppClock
 from portal.web.context import init_web
 from portal.web.live import attributes
+from portal.web.sessions import end_quietly
 
 
 def create_ledger_app(settings: Settings, *, clock: Clock | None = None) -> Flask:
@@ -47,6 +48,7 @@ def create_ledger_app(settings: Settings, *, clock: Clock | None = None) -> Flas
     )
     app.extensions["clock"] = clock or SystemClock()
     ledger_db.init_app(app)
+    end_quietly(app, ledger_db)
     init_web(app)
     app.jinja_env.globals["live"] = attributes
     ours = (

@@ -163,3 +163,29 @@ def test_D1_a_deadlock_is_run_again_and_both_changes_are_kept(settings: Settings
 def _capacities(session: Session) -> list[int]:
     asked = "SELECT capacity FROM pos.dining_table WHERE company_id = 1 AND name IN ('A1', 'A2') AND deleted_at IS NULL ORDER BY id"
     return list(session.scalars(text(asked)))
+
+
+def test_D1_a_page_that_was_read_is_answered_although_the_database_died_before_its_rollback(
+    world: World,
+) -> None:
+    pos = world.register()
+    plain = (world.settings.owner_database_url or "").replace("+psycopg", "")
+
+    def die(response: Any) -> Any:
+        with psycopg.connect(plain.replace("portal_owner", "postgres"), autocommit=True) as admin:
+            admin.execute(
+                "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE usename = 'portal_app'"
+                " AND datname = current_database()"
+            )
+        return response
+
+    hooks = world.app.after_request_funcs.setdefault(None, [])
+    hooks.append(die)
+    try:
+        answer = pos.get("/register/tables")
+    finally:
+        hooks.remove(die)
+    assert answer.status_code == 200
+    with world.app.app_context():
+        db.engine.dispose()
+    assert pos.get("/register/tables").status_code == 200
