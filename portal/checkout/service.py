@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -166,8 +166,10 @@ def add_discount(
                 "合計が¥0のため、値引・割引を登録できません。", "注文を登録してください。", field="value"
             )
         ensure_discount(bill.points_yen, kind, value, bill.total)
+        # In the order of entry also within one clock tick, or where another machine's clock is ahead (O12).
+        after = max((d.added_at for d, _ in bill.discounts), default=now) + timedelta(microseconds=1)
         s.add(SlipDiscount(company_id=bill.slip.company_id, slip_id=bill.slip.id, kind=kind, value=value,
-                           added_at=now, added_by=actor.id))  # fmt: skip
+                           added_at=max(now, after), added_by=actor.id))  # fmt: skip
         bills.touch(s, bill.slip, accepts_points=accepts_points(device))
         record(s, company_id=bill.slip.company_id, store_id=bill.slip.store_id, at=now, action="discount_added",
                target=label(bill.slip), actor_id=actor.id, actor_label=actor.name, after={kind: value})  # fmt: skip

@@ -101,8 +101,8 @@ def places(plain: str, tokens: dict[str, str]) -> dict[str, Place]:
         return found
 
 
-def terminals(product: Product) -> tuple[list[str], str]:
-    """Registers for all and a KIOSK, as the manager makes them: one-time codes, and the KIOSK's token."""
+def terminals(product: Product) -> tuple[list[str], list[str]]:
+    """Two registers and a KIOSK a store, as the manager makes them: one-time codes, and the KIOSKs' tokens."""
     with httpx.Client(base_url=product.address, timeout=10) as http:
 
         def send(path: str, **data: str) -> str:
@@ -115,29 +115,34 @@ def terminals(product: Product) -> tuple[list[str], str]:
             return http.post(path, data={"csrf_token": token[1], **data}, follow_redirects=True).text
 
         send("/login", company_code="10001", staff_code="admin", password=demo.PASSWORD)
-        codes = []
-        for number, store in enumerate((0, 0, 1, 2)):
-            page = send("/stores/terminals/", store_id=str(store), name=f"P{number}", kind="pos")
-            codes.append(re.search(r'id="terminal-code">([^<]+)<', page)[1])  # type: ignore[index]
-        page = send("/stores/terminals/", store_id="0", name="K", kind="kiosk")
-        return codes, re.search(r'id="terminal-token"[^>]*>([^<]+)<', page)[1]  # type: ignore[index]
+        codes, tokens = [], []
+        for store in range(len(STORES)):
+            for name in ("P", "Q"):
+                page = send("/stores/terminals/", store_id=str(store), name=f"{name}{store}", kind="pos")
+                codes.append(re.search(r'id="terminal-code">([^<]+)<', page)[1])  # type: ignore[index]
+            page = send("/stores/terminals/", store_id=str(store), name=f"K{store}", kind="kiosk")
+            tokens.append(re.search(r'id="terminal-token"[^>]*>([^<]+)<', page)[1])  # type: ignore[index]
+        return codes, tokens
 
 
 def people(product: Product, plain: str, tokens: dict[str, str]) -> list[Person]:
     known = places(plain, tokens)
-    codes, token = terminals(product)
+    codes, tokens_of_kiosks = terminals(product)
     ledger = f"http://127.0.0.1:{product.ledger_port}"
+    staff: list[Person] = []
+    for number, code in enumerate(STORES):
 
-    def at(name: str, store: str, *tables: str) -> tuple[str, str, str, Place, list[str]]:
-        return name, product.address, ledger, known[store], list(tables)
+        def at(
+            name: str, *tables: str, number: int = number, code: str = code
+        ) -> tuple[str, str, str, Place, list[str]]:
+            return f"{name}{number}", product.address, ledger, known[code], list(tables)
 
-    return [
-        Waiter(*at("P0", "001", "A1", "A2", "A7"), code=codes[0], shared="T1"),
-        Waiter(*at("P1", "001", "A3", "A4", "A5"), code=codes[1], shared="T1"),
-        Waiter(*at("P2", "002", "A1", "A2", "A3", "A7"), code=codes[2]),
-        Waiter(*at("P3", "003", "A1", "A2", "A3", "A7"), code=codes[3]),
-        Kiosk(*at("K", "001", "A6", "C1"), token=token),
-    ]
+        staff += [
+            Waiter(*at("P", "A1", "A2", "A7"), code=codes[2 * number], shared="T1"),
+            Waiter(*at("Q", "A3", "A4", "A5"), code=codes[2 * number + 1], shared="T1"),
+            Kiosk(*at("K", "A6", "C1"), token=tokens_of_kiosks[number]),
+        ]
+    return staff
 
 
 def rage(product: Product, staff: list[Person], kills: int, rng: random.Random, most: float) -> Counter[str]:

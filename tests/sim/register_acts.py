@@ -41,14 +41,18 @@ class RegisterActs(Core):
             verb = self.rng.choice(["seat", "walk_in"])
         device, now = self.device(terminal), self.made.clock.now()
         if verb in ON_A_VISIT:
-            under_way = [v for v in here if v.id in self.focus]
-            pool = sitting if self.rng.random() < 0.85 else here[-4:]
-            visit = self.rng.choice(under_way if under_way and self.rng.random() < 0.6 else pool)
+            verb, visit = self.whom(verb, here, sitting)
             getattr(self, verb)(device, visit, now)
             if visit.link is not None and visit.link == self.model.link:
                 self.push(visit.id)
         else:
             getattr(self, verb)(device)
+
+    def whom(self, verb: str, here: list[m.Visit], sitting: list[m.Visit]) -> tuple[str, m.Visit]:
+        """Whose turn it is; rarely somebody for whom it is refused, more often one whose state is under way."""
+        under_way = [v for v in here if v.id in self.focus]
+        pool = sitting if self.rng.random() < 0.85 else here[-4:]
+        return verb, self.rng.choice(under_way if under_way and self.rng.random() < 0.6 else pool)
 
     # -- delivery
 

@@ -22,14 +22,19 @@ from tests.sim.till_model import OTHER_POINTS, SITE, Till
 
 TYPES = [{"code": "cash", "name": "現金", "group": "cash"}, {"code": "credit", "name": "カード", "group": "credit"},
          {"code": OTHER_POINTS, "name": "Vポイント", "group": "point"}, {"code": SITE, "name": "予約サイトポイント", "group": "point"}]  # fmt: skip
-TILL_VERBS = {"discount": 0.5, "tender": 0.8, "cross": 0.7, "enter": 0.4, "split": 0.6, "joint": 0.8, "part": 0.2,
-              "reverse": 0.2, "void": 0.4}  # fmt: skip
+TILL_VERBS = {"discount": 0.4, "tender": 0.6, "cross": 0.5, "enter": 0.3, "split": 0.4, "joint": 0.5, "part": 0.3,
+              "reverse": 0.3, "void": 0.4}  # fmt: skip
+# A busy evening at the till.
+BUSY = {"seat": 3, "walk_in": 2, "order": 5, "pay": 6, "discount": 1.5, "tender": 3, "cross": 1.5, "enter": 1.2,
+        "split": 2, "joint": 1.5, "part": 0.8, "reverse": 0.8, "void": 1.5}  # fmt: skip
 ON_A_VISIT |= set(TILL_VERBS)
 PRICES = {10: 500, 8: 331}
 
 
 class TillActs(Oracle):
     verbs: dict[str, float]
+    kinds: dict[str, float]
+    busy = False
 
     def __init__(self, made: Any, seed: int) -> None:
         self.till = Till()
@@ -39,10 +44,30 @@ class TillActs(Oracle):
     # -- setting up
 
     def busy_till(self) -> None:
-        """Every other evening most of what happens is at the till: bills are big enough to be split and joined."""
-        if self.rng.random() < 0.5:
-            for verb in ("order", "tender", "cross", "discount", "split", "joint", "pay", "void"):
-                self.verbs[verb] *= {"order": 12, "pay": 2}.get(verb, 4)
+        """Every other evening most of what happens is at the till, with guests who bring points; the rest is rare."""
+        self.busy = self.rng.random() < 0.5
+        if self.busy:
+            self.kinds = {
+                "register": 9,
+                "staff_side": 0.4,
+                "sweep": 0.6,
+                "clock": 0.6,
+                "late": 0.3,
+                "trouble": 0.15,
+            }
+            self.verbs = {verb: BUSY.get(verb, 0.3 * weight) for verb, weight in self.verbs.items()}
+
+    def whom(self, verb: str, here: list[m.Visit], sitting: list[m.Visit]) -> tuple[str, m.Visit]:
+        """At the till mostly somebody for whom it can be done; where there is none, they order first."""
+        till = self.till
+        if verb in TILL_VERBS | {"pay": 0, "order": 0} and self.rng.random() < 0.75:
+            fit = [v for v in sitting if self._seated(v) and till.offers(v.id, verb)]
+            if fit:
+                return verb, self.rng.choice(fit)
+            hungry = [v for v in sitting if v.now.status == "seated" and till.offers(v.id, "order")]
+            if hungry and verb != "void":
+                return "order", self.rng.choice(hungry)
+        return super().whom(verb, here, sitting)
 
     def setup(self) -> None:
         super().setup()
@@ -67,7 +92,7 @@ class TillActs(Oracle):
         before = set(self.model.books.rows)
         super().book()
         for row in set(self.model.books.rows) - before:
-            points = self.rng.choice([0, 0, 200, 500, 5000])
+            points = self.rng.choice([200, 500, 900, 5000] if self.busy else [0, 0, 200, 500, 5000])
             self.sql("UPDATE ledger.reservation SET site_points = :p, site_name = 'site' WHERE id = :i AND kind = 'reservation'",
                      p=points, i=uuid.UUID(row))  # fmt: skip
 
@@ -170,9 +195,9 @@ class TillActs(Oracle):
             self.till.tender(visit.id, code, yen)
 
     def cross(self, device: Device, visit: m.Visit, now: datetime) -> None:
-        points = self.rng.random() < 0.7
         seen, slip = self._bill(visit)
         draft = slip.draft if slip is not None else []
+        points = not draft or self.rng.random() < 0.7
         if not points and not draft:
             return
         line = POINTS_LINE if points else str(draft[-1]["id"])
@@ -190,7 +215,7 @@ class TillActs(Oracle):
             self.till.enter(visit.id)
 
     def split(self, device: Device, visit: m.Visit, now: datetime) -> None:
-        count = self.rng.choice([1, 2, 2, 3, 20, 21])
+        count = self.rng.choice([1, 2, 2, 2, 3, 3, 20, 21])
         allowed = self._seated(visit) and self.till.can_split(visit.id, count)
         seen = self._fresh(visit)
         self.act(f"split {count} {visit.id[-4:]}", allowed, lambda op: payments.split(
@@ -209,7 +234,12 @@ class TillActs(Oracle):
 
     def joint(self, device: Device, visit: m.Visit, now: datetime) -> None:
         others = [v for v in self.model.visits.values() if v.training == visit.training]
-        child = self.rng.choice(others)
+        fit = [
+            v
+            for v in others
+            if v.kind == "walk_in" and v.now.status == "seated" and self.till.can_join(visit.id, v.id)
+        ]
+        child = self.rng.choice(fit if fit and self.rng.random() < 0.75 else others)
         sits = self._seated(visit) and child.now.status == "seated"
         allowed = (sits and child.kind == "walk_in" and not visit.now.only_waiting
                    and self.till.can_join(visit.id, child.id))  # fmt: skip
@@ -236,7 +266,8 @@ class TillActs(Oracle):
         done = [v for v in self.model.visits.values() if v.training == visit.training and v.slip is not None]
         if not done:
             return
-        chosen = self.rng.choice(done)
+        paid = [v for v in done if self.till.can_void(v.id)]
+        chosen = self.rng.choice(paid if paid and self.rng.random() < 0.75 else done)
         slip = self.sql("SELECT id FROM pos.slip WHERE company_id = :c AND visit_id = :v AND number = :n",
                         c=self.company, v=uuid.UUID(chosen.id), n=chosen.slip).scalar()  # fmt: skip
         allowed = self.till.can_void(chosen.id)

@@ -85,6 +85,22 @@ class Till:
     def rest(self, visit: str) -> int:
         return self.part(visit) - self.points(visit) - sum(yen for _, yen, _ in self._joint(visit).draft)
 
+    def offers(self, visit: str, verb: str) -> bool:
+        """Whether there is something to do at the till for a party that sits; a hint, no rule."""
+        bill, half = self._joint(visit), self.half_paid(visit)
+        return {
+            "order": not half,
+            "pay": self.due(visit) > 0,
+            "discount": not half and self.due(visit) > 0 and self.points(visit) == 0,
+            "tender": self.rest(visit) > 0,
+            "cross": self.points(visit) > 0 or bool(bill.draft),
+            "enter": bill.removed,
+            "split": self.due(visit) > 3 and not half and bill.count == 1,
+            "reverse": half,
+            "joint": not half and self.tab(visit).head is None,
+            "part": self.tab(visit).head is not None,
+        }.get(verb, False)
+
     # -- changing the bill
 
     def changed(self, visit: str) -> None:
