@@ -217,7 +217,6 @@ class Product:
                     victim.kill()
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(postmaster.pid, 0)
-            psutil.wait_procs(victims, 5)
         if self.server._users is not None:
             os.close(self.server._users)
             self.server._users = None
