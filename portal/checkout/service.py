@@ -166,7 +166,7 @@ def add_discount(
                 "合計が¥0のため、値引・割引を登録できません。", "注文を登録してください。", field="value"
             )
         ensure_discount(bill.points_yen, kind, value, bill.total)
-        # In the order of entry also within one clock tick, or where another machine's clock is ahead (O12).
+        # In the order of entry, also within one clock tick or where another machine's clock is ahead (O12).
         after = max((d.added_at for d, _ in bill.discounts), default=now) + timedelta(microseconds=1)
         s.add(SlipDiscount(company_id=bill.slip.company_id, slip_id=bill.slip.id, kind=kind, value=value,
                            added_at=max(now, after), added_by=actor.id))  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -132,3 +133,13 @@ def paid(world: World) -> str:
     assert till.status == 303, till.message
     world.owner.rollback()
     return (world.settings.owner_database_url or "").replace("+psycopg", "")
+
+
+def test_O12_discounts_count_in_the_order_of_entry_also_where_the_second_machines_clock_is_behind(
+    world: World,
+) -> None:
+    till = Till(world)
+    till.do("来店(A2) / 注文(A2,生ビール,2) / 割引(A2,10)")
+    world.clock.advance(timedelta(seconds=-1))
+    till.do("値引(A2,100) / 会計する(A2,980)")
+    assert till.status == 303, till.message

@@ -1,6 +1,7 @@
 """``make crash KILLS=300``: kill -9 of web, worker, ledger and PostgreSQL in turn under load; nothing lost or doubled.
 
-Also SEED=, EVERY= (seconds between two kills, at most), COLD=1 (start interpreters anew instead of forking them).
+Also SEED=, EVERY= (seconds between two kills, at most), MINUTES= (kills end then), LOGS= (a folder for the logs), COLD=1
+(start interpreters anew instead of forking them).
 """
 
 from __future__ import annotations
@@ -145,11 +146,14 @@ def people(product: Product, plain: str, tokens: dict[str, str]) -> list[Person]
     return staff
 
 
-def rage(product: Product, staff: list[Person], kills: int, rng: random.Random, most: float) -> Counter[str]:
+def rage(product: Product, staff: list[Person], kills: int, rng: random.Random) -> Counter[str]:
     """The kills. Victims come back at once; the next one dies without waiting for that."""
     done: Counter[str] = Counter()
+    most, minutes = float(os.environ.get("EVERY", "0.4")), float(os.environ.get("MINUTES", "9999"))
     began = time.monotonic()
     for number in range(kills):
+        if time.monotonic() - began > minutes * 60:
+            break
         product.proxy.mode = rng.choice(MODES)
         pause(rng, most)
         victim = VICTIMS[number % len(VICTIMS)]
@@ -164,8 +168,8 @@ def rage(product: Product, staff: list[Person], kills: int, rng: random.Random, 
             Product.wait_for(product.address + "/readyz")
             pause(rng, 2 * most)
         if number % 50 == 49:
-            minutes = (time.monotonic() - began) / 60
-            print(f"{number + 1} kills, {(number + 1) / minutes:.0f} a minute; {sum(len(p.parties) for p in staff)} visits,"
+            passed = (time.monotonic() - began) / 60
+            print(f"{number + 1} kills, {(number + 1) / passed:.0f} a minute; {sum(len(p.parties) for p in staff)} visits,"
                   f" {sum(q.status == 'left' for p in staff for q in p.parties)} left", flush=True)  # fmt: skip
         for person in staff:
             if person.failure:
@@ -208,7 +212,7 @@ def main() -> int:
         for thread in (watch, *staff):
             thread.start()
         began = time.monotonic()
-        done = rage(product, staff, kills, rng, float(os.environ.get("EVERY", "0.4")))
+        done = rage(product, staff, kills, rng)
         raged = time.monotonic() - began
         product.proxy.mode = "pass"
         product.keep_up()
