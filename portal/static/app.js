@@ -53,8 +53,9 @@
     show(dialog, document.querySelector(dialog.dataset.autoOpen || "#main"));
   });
 
+  const tokyo = new Intl.DateTimeFormat("ja-JP", { hour: "2-digit", minute: "2-digit", timeZone: "Asia/Tokyo" });
   const clock = () => {
-    const text = new Intl.DateTimeFormat("ja-JP", { hour: "2-digit", minute: "2-digit", timeZone: "Asia/Tokyo" }).format(new Date());
+    const text = tokyo.format(new Date());
     document.querySelectorAll("[data-clock]").forEach((element) => { if (element.textContent !== text) element.textContent = text; });
   };
   document.addEventListener("DOMContentLoaded", () => { autoOpen(document); clock(); setInterval(clock, 1000); });

@@ -12,6 +12,26 @@
   const quarter = (row) => row.getBoundingClientRect().width / Number(grid().dataset.quarters);
   const token = () => document.querySelector("input[name=csrf_token]").value;
 
+  // A card's head as the server words it, from what the bar says already: who, when, where and how many, at once.
+  const firstLook = (bar) => {
+    const card = document.getElementById("card-first").content.cloneNode(true);
+    const put = (slot, text) => { card.querySelector(`[data-card="${slot}"]`).textContent = text; };
+    const [start, stay] = bar.dataset.t?.split("+").map(Number)
+      ?? [Number(grid().dataset.opens) + number(bar, "c") * 15, number(bar, "w") * 15];
+    const [year, month, date] = grid().dataset.day.split("-").map(Number);
+    const day = new Date(Date.UTC(year, month - 1, date + Math.floor(start / 1440)));
+    const two = (value) => String(value).padStart(2, "0");
+    const hm = (minutes) => clockOf(((minutes % 1440) + 1440) % 1440);
+    put("name", bar.firstChild.textContent.trim());
+    const party = /^(\d+)名/.exec(bar.lastChild.textContent);
+    put("party", party && bar.lastChild !== bar.firstChild ? `　${party[1]}名` : "");
+    put("time", `${day.getUTCFullYear()}/${two(day.getUTCMonth() + 1)}/${two(day.getUTCDate())}(${"日月火水木金土"[day.getUTCDay()]}) ${hm(start)}~${hm(start + stay)}(${stay}分)`);
+    const seats = [...grid().querySelectorAll(`a[href="${bar.getAttribute("href")}"]`)].map((each) => each.parentElement.dataset.s);
+    put("seats", seats.filter(Boolean).join("、") || "未定");
+    card.querySelectorAll("[data-mark]").forEach((mark) => { if (!bar.classList.contains(mark.dataset.mark)) mark.remove(); });
+    return card;
+  };
+
   const begin = (from) => {
     const row = from.bar.parentElement;
     drag = { ...from, row, target: row, shift: 0, width: quarter(row) };
@@ -93,7 +113,7 @@
     if (quiet) { event.preventDefault(); event.stopPropagation(); quiet = false; return; }
     if (event.ctrlKey || event.metaKey || event.shiftKey) return;
     const bar = event.target.closest("#grid a.b");
-    if (bar) { event.preventDefault(); window.ledgerDialog(bar.href, bar); return; }
+    if (bar) { event.preventDefault(); window.ledgerDialog(bar.href, bar, firstLook(bar)); return; }
     const row = event.target.closest("#grid .rows > .r:not(.line) .g");
     if (!row) return;
     const start = Number(grid().dataset.opens) + Math.floor((event.clientX - row.getBoundingClientRect().left) / quarter(row)) * 15;

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from portal.demo import PASSWORD
 from tests.browser.test_walk import (  # noqa: F401 - fixtures
@@ -71,6 +71,61 @@ def test_G1_O6_the_timetable_by_mouse(address: str, chromium: Browser) -> None: 
     page.get_by_role("dialog").get_by_role("link", name="新規予約登録").click()
     expect(page.get_by_label("来店時間")).to_have_value("17:30")
     expect(page.get_by_label("A3", exact=True)).to_be_checked()
+
+
+def test_G1_a_card_is_there_before_the_answer_and_works_by_keyboard(address: str, chromium: Browser) -> None:  # noqa: F811
+    page = person(chromium).new_page()
+    enter(page, address)
+    page.wait_for_function("() => window.ledgerDialog")
+    held: list[Route] = []
+    page.route("**/r/*", lambda route: held.append(route))
+    bar = page.locator("#grid a.b", has_text="USEN花子").first
+    bar.focus()
+    page.keyboard.press("Enter")
+    card = page.get_by_role("dialog", name="USEN花子")
+    # Who, how many, when, where: from the bar itself, in the words of the page.
+    first = [card.locator("h1").inner_text(), card.locator(".facts").inner_text()]
+    expect(card).to_contain_text("詳細を読み込んでいます")
+    # Closed before the answer came: it stays closed, and the focus is where it was.
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(bar).to_be_focused()
+    held.pop().continue_()
+    page.wait_for_timeout(300)
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    # Of two the later counts.
+    page.unroute("**/r/*")
+    bar.press("Enter")
+    expect(card.get_by_role("button", name="変更する")).to_be_visible()
+    assert card.locator("h1").inner_text() == first[0]
+    assert card.locator(".facts").inner_text().startswith(first[1])
+    look(page, "ledger-card")
+    # The focus goes round inside, and the seats are there for who goes to them.
+    stops = []
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        stops.append(
+            page.evaluate(
+                "() => document.activeElement.closest('dialog') ? document.activeElement.id || document.activeElement.textContent : 'outside'"
+            )
+        )
+    assert "outside" not in stops
+    assert len(set(stops)) < 12
+    assert card.get_by_label("座席").locator("option").count() > 5
+    card.get_by_label("座席").select_option("A3")
+    card.get_by_label("来店時間").fill("21:07")
+    card.get_by_role("button", name="変更する").click()
+    expect(page.get_by_text("USEN花子をA3 21:07")).to_be_visible()
+    moved = page.locator(lane(page, "A3") + " a.b")
+    page.route("**/r/*", lambda route: held.append(route))
+    moved.click()
+    expect(card.locator(".facts")).to_contain_text("21:07~")
+    # The server is gone: the card closes and the page says so.
+    held.pop().abort()
+    held.clear()
+    page.route("**/r/*", lambda route: route.abort())
+    expect(page.locator("#connection-banner")).to_be_visible()
+    expect(page.get_by_role("dialog")).to_have_count(0)
 
 
 def test_G1_the_timetable_by_finger(address: str, chromium: Browser) -> None:  # noqa: F811

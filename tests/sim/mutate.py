@@ -45,7 +45,6 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
     "window by date without epoch": (API, "{epoch(session)}:{shop.version}", "{shop.version}"),
     "epoch ignored": (DELIVERY, "lane.epoch is not None and lane.epoch != epoch", "False"),
     "restored ledger keeps its old table list (T1)": (DELIVERY, "        lane.tables_owed_at = now\n", ""),
-    "a pair is dropped without a press (T5)": (SEATS, "mapping is not None and not keep and", "mapping is not None and"),
     "what is owed is read before the answers are written": (
         DELIVERY, "        states = [] if tables else owed_states(session, turn.link)\n        lane.lease",
         "        with session.no_autoflush:\n            states = [] if tables else owed_states(session, turn.link)\n        lane.lease"),

@@ -182,10 +182,10 @@ class StaffActs(RegisterActs, Core):
         if allowed:
             books.delete_seat(seat, now)
 
-    def add_seat(self) -> None:
+    def add_seat(self, name: str = "") -> None:
         """A new seat; mostly one of the name of a table that has none."""
         books = self.model.books
-        name = self.rng.choice(["A1", "A2", "A3", "A4", "A7", "B1"])
+        name = name or self.rng.choice(["A1", "A2", "A3", "A4", "A7", "B1"])
         found = self._seat_name(name, None, name not in books.seats.values())
         if found is not None:
             key = next(k for n in range(99) if (k := f"{name}#{n}" if n else name) not in self.seats)

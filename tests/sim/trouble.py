@@ -41,6 +41,10 @@ class Trouble(StaffActs):
             self.restore()
 
     def snapshot(self) -> None:
+        """What is mapped only after it was backed up, and a seat whose name has parted from its table's."""
+        if self.rng.random() < 0.5:
+            self.rename_seat()
+            self.add_seat(self.rng.choice(["A7", "B1"]))
         with self.made.owner.begin() as db:
             rows = {
                 table: [
@@ -58,10 +62,18 @@ class Trouble(StaffActs):
     def version(self) -> int:
         return int(self.sql("SELECT version FROM ledger.shop WHERE id = :i", i=self.shop).scalar())
 
+    def since_the_backup(self) -> None:
+        """What a restore takes away: a table that was sent, pairs that were made."""
+        self.add_table()
+        self.push_list()
+        self.sync_seats()
+
     def restore(self) -> None:
         """Yesterday's state under a new epoch; staff enters again until as much has happened as before."""
         if not self.down:
             self.fetch("T1")
+        if self.rng.random() < 0.5 and self.model.link is not None:
+            self.since_the_backup()
         reached = self.version()
         rows, version, listed, books = self.backup
         with self.made.owner.begin() as db:

@@ -34,7 +34,7 @@ BARS = text(
     "SELECT string_agg(concat_ws(E'\\x1f', r.number, CASE WHEN r.kind = 'block' THEN 'k' WHEN r.status = 'before' THEN 'p'"
     " WHEN r.status = 'seated' THEN 's' ELSE 'l' END,"
     " CASE WHEN r.guest_name <> '' THEN translate(r.guest_name, E'\\x1e\\x1f', '') WHEN r.kind = 'walk_in' THEN 'ウォークイン'"
-    " WHEN r.kind = 'block' THEN 'ブロック' ELSE '(消去済み)' END,"
+    " WHEN r.kind = 'block' THEN 'ブロック' WHEN r.erased_at IS NOT NULL THEN '(お客様情報は消去済み)' ELSE '(名称なし)' END,"
     " r.party_size, floor(extract(epoch FROM r.start_at) / 60)::int, r.stay_minutes, COALESCE(x.seat_id::text, '')),"
     " E'\\x1e' ORDER BY r.start_at, r.number)"
     " FROM ledger.reservation r LEFT JOIN ledger.reservation_seat x ON x.reservation_id = r.id"
@@ -98,7 +98,7 @@ def write(seats: list[Any], bars: list[Any], frame: Frame, now: datetime) -> Gri
     places: dict[str, list[str]] = {NO_SEAT: []}
     for seat in seats:
         places[seat[0]] = []
-    half = QUARTER // 2
+    half, midnight = QUARTER // 2, origin - frame.opens
     for number, kind, typed, party, at, minutes, seat_id in bars:
         place = places.get(seat_id)
         if place is None:
@@ -113,16 +113,19 @@ def write(seats: list[Any], bars: list[Any], frame: Frame, now: datetime) -> Gri
         width = last - first if last > first else 1
         if first >= columns:
             continue
+        # What the quarters do not tell exactly; the card shows it before it is fetched.
+        rough = first * QUARTER != start - origin or width * QUARTER != stay
+        exact = f" data-t={start - midnight}+{stay}" if rough else ""
         label = f"{name} <br>{party}名 {WORDS[kind]}" if kind != "k" else name
         late = here - start - stay if kind == "s" and today else 0
         if late > 0:
             reach = min(columns, frame.quarter_of(here)) - last
             place.append(
-                f'<a class="b s o c{first} w{width}" href=r/{number}>{label} {late}分超過</a>'
+                f'<a class="b s o c{first} w{width}"{exact} href=r/{number}>{label} {late}分超過</a>'
                 + (f'<i class="t c{last} w{reach}"></i>' if reach > 0 else "")
             )
         else:
-            place.append(f'<a class="b {kind} c{first} w{width}" href=r/{number}>{label}</a>')
+            place.append(f'<a class="b {kind} c{first} w{width}"{exact} href=r/{number}>{label}</a>')
     day = frame.day.isoformat()
     out = [
         f'<div class=r><div class=n><b>未定</b></div><div class=g data-s="">{"".join(places[NO_SEAT])}</div></div>'
