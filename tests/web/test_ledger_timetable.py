@@ -69,6 +69,17 @@ def test_G1_a_bar_stands_at_its_quarter_with_state_and_party(evening: Evening) -
     assert found[""] == [("b p c44 w4", "遅刻 2名 前")]
     assert found["A2"] == [("b k c38 w3", "ブロック")]
     assert found["A3"] == [("b s c36 w4", "ウォークイン 2名 済")]
+    # What a quarter does not tell exactly is beside it: a card is shown from it before it has been fetched.
+    assert "data-t" not in page
+    world = evening.world
+    world.run("UPDATE ledger.reservation SET start_at = start_at + interval '7 minutes', stay_minutes = 95 WHERE guest_name = '花子'")  # fmt: skip
+    world.run("UPDATE ledger.reservation SET guest_name = '', erased_at = now() WHERE guest_name = '遅刻'")
+    hanako = world.one("SELECT number FROM ledger.reservation WHERE guest_name = '花子'")
+    later = evening.ledger.get("/timetable").text
+    assert f'c40 w7" data-t=1207+95 href=r/{hanako}' in later
+    gone = world.one("SELECT number FROM ledger.reservation WHERE erased_at IS NOT NULL")
+    assert "(お客様情報は消去済み)" in lanes(later)[""][0][1]
+    assert "(お客様情報は消去済み)" in evening.ledger.get(f"/r/{gone}").text
     assert 'class="now c36"' in page
     assert re.search(r"手動更新 19:0\d", page)
     assert "/timetable?day=" in page
