@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
-import html5lib
 import httpx
 import psycopg
 import pytest
@@ -19,16 +22,22 @@ from cryptography.fernet import Fernet
 from flask import Flask
 from flask.testing import FlaskClient
 from jinja2 import FileSystemBytecodeCache
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session
 
 from portal import demo, migrate
+from portal.database import db
 from portal.embedded import EmbeddedPostgres
 from portal.factory import create_app, dispose
 from portal.kernel import passwords
+from portal.kernel.business_day import business_date
 from portal.kernel.clock import SystemClock
+from portal.ledger.database import ledger_db
 from portal.ledger.factory import create_ledger_app
 from portal.settings import Settings
+from tests import cheap
+
+TOKYO = ZoneInfo("Asia/Tokyo")
 
 
 class MovingClock:
@@ -40,6 +49,11 @@ class MovingClock:
     def now(self) -> datetime:
         return SystemClock().now() + self.offset
 
+    def at_seven(self) -> None:
+        """19:00 of this day in Tokyo."""
+        now = self.now().astimezone(TOKYO)
+        self.offset += now.replace(hour=19, minute=0, second=0, microsecond=0) - now
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _quick(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -49,13 +63,21 @@ def _quick(tmp_path_factory: pytest.TempPathFactory) -> None:
     }
     passwords._hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
     passwords._NOBODY = passwords._hasher.hash("nobody")
+    cheap.keep_url_builders()
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    with EmbeddedPostgres(tmp_path_factory.mktemp("pg"), durable=False) as running:
-        migrate.ensure_roles(running.url("postgres", "postgres"), owner=True)
-        yield running
+    """In memory where there is room: a database a test means hundreds of copies of a few hundred files."""
+    shm = Path("/dev/shm")
+    roomy = shm.is_dir() and shutil.disk_usage(shm).free > 2 * 1024**3
+    home = Path(tempfile.mkdtemp(prefix="rlp-tests-", dir=shm if roomy else tmp_path_factory.mktemp("pg")))
+    try:
+        with EmbeddedPostgres(home, durable=False) as running:
+            migrate.ensure_roles(running.url("postgres", "postgres"), owner=True)
+            yield running
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def _settings(server: EmbeddedPostgres, name: str, data: Path) -> Settings:
@@ -75,21 +97,86 @@ def template(server: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory)
     return settings
 
 
-@pytest.fixture
-def settings(server: EmbeddedPostgres, template: Settings) -> Iterator[Settings]:
-    name = f"t{uuid.uuid4().hex[:12]}"
-    plain = server.url("postgres", "postgres").replace("+psycopg", "")
-    with psycopg.connect(plain, autocommit=True) as admin:
-        admin.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'template_demo'"
-        )
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE template_demo OWNER portal_owner")
-    yield replace(
+def _at(server: EmbeddedPostgres, template: Settings, name: str) -> Settings:
+    return replace(
         template, database_url=server.url("portal_app", name), ledger_database_url=server.url("ledger_app", name),
         owner_database_url=server.url("portal_owner", name),
     )  # fmt: skip
-    with psycopg.connect(plain, autocommit=True) as admin:
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+class Copies:
+    """Databases made of a template. The former test's goes when the next one's comes: by then nobody is in it."""
+
+    def __init__(self, server: EmbeddedPostgres) -> None:
+        self.plain = server.url("postgres", "postgres").replace("+psycopg", "")
+        self.spent: list[str] = []
+
+    def make(self, template: str, name: str) -> None:
+        with psycopg.connect(self.plain, autocommit=True) as admin:
+            while self.spent:
+                admin.execute(f"DROP DATABASE {self.spent.pop()} WITH (FORCE)")
+            admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (template,)
+            )
+            admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} OWNER portal_owner STRATEGY FILE_COPY")
+
+
+@pytest.fixture(scope="session")
+def copies(server: EmbeddedPostgres) -> Copies:
+    return Copies(server)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A database in which POS-1 of the first store is open with a waiter, and who is logged in where."""
+
+    database: str
+    waiter: tuple[cheap.Cookies, str]
+    ledger: tuple[cheap.Cookies, str]
+
+
+@pytest.fixture(scope="session")
+def opened(server: EmbeddedPostgres, template: Settings, copies: Copies) -> Callable[[str], Opened]:
+    """``now`` or ``evening`` (19:00): what nearly every test of the register would do first, done once a day."""
+    made: dict[tuple[str, str], Opened] = {}
+
+    def give(kind: str) -> Opened:
+        clock = MovingClock()
+        day = business_date(clock.now(), 300) if kind == "now" else clock.now().astimezone(TOKYO).date()
+        key = (kind, day.isoformat())
+        if key not in made:
+            if kind == "evening":
+                clock.at_seven()
+            name = f"template_{kind}_{day:%Y%m%d}"
+            copies.make("template_demo", name)
+            with worlds(_at(server, template, name), clock) as world:
+                if kind == "evening":
+                    world.no_reservations()
+                waiter, ledger = world.register(), world.ledger_login()
+                made[key] = Opened(name, waiter.kept(), ledger.kept())
+        return made[key]
+
+    return give
+
+
+@pytest.fixture
+def opening(request: pytest.FixtureRequest) -> Opened | None:
+    """What ``@pytest.mark.opened("now")`` or ``("evening")`` asks for; ``("no")`` takes one test out of a module's."""
+    mark = request.node.get_closest_marker("opened")
+    if mark is None or mark.args == ("no",):
+        return None
+    found: Opened = request.getfixturevalue("opened")(*mark.args)
+    return found
+
+
+@pytest.fixture
+def settings(
+    server: EmbeddedPostgres, template: Settings, copies: Copies, opening: Opened | None
+) -> Iterator[Settings]:
+    name = f"t{uuid.uuid4().hex[:12]}"
+    copies.make(opening.database if opening else "template_demo", name)
+    yield _at(server, template, name)
+    copies.spent.append(name)
 
 
 @pytest.fixture
@@ -131,7 +218,7 @@ class World:
     clock: MovingClock
     settings: Settings
     owner: Session
-    _clients: list[Browser] = field(default_factory=list)
+    opening: Opened | None = None
 
     def browser(self) -> Browser:
         return Browser(self.app.test_client(), "")
@@ -144,6 +231,8 @@ class World:
         return browser
 
     def ledger_login(self, login: str = "10001-1") -> Browser:
+        if self.opening is not None and login == "10001-1":
+            return Browser.again(self.ledger, self.opening.ledger)
         browser = Browser(self.ledger.test_client(), "")
         browser.get("/login")
         assert browser.post("/login", login=login, password=demo.PASSWORD).status_code == 303
@@ -151,6 +240,8 @@ class World:
 
     def register(self, name: str = "POS-1", kind: str = "pos", *, training: bool = False) -> Browser:
         """A registered, opened terminal of the first store with a waiter logged in."""
+        if self.opening is not None and name == "POS-1":
+            return Browser.again(self.app, self.opening.waiter)
         admin = self.login()
         store = self.one("SELECT id FROM pos.store WHERE company_id = 1 AND code = '001'")
         page = admin.post(
@@ -164,19 +255,19 @@ class World:
         return waiter
 
     def one(self, sql: str, **values: Any) -> Any:
-        from sqlalchemy import text  # noqa: PLC0415
-
         self.owner.rollback()
         row = self.owner.execute(text(sql), values).first()
         self.owner.rollback()
         return row[0] if row is not None else None
 
     def run(self, sql: str, **values: Any) -> None:
-        from sqlalchemy import text  # noqa: PLC0415
-
         self.owner.rollback()
         self.owner.execute(text(sql), values)
         self.owner.commit()
+
+    def no_reservations(self) -> None:
+        self.run("DELETE FROM ledger.reservation_seat")
+        self.run("DELETE FROM ledger.reservation")
 
     def table(self, name: str, company: int = 1) -> str:
         return str(
@@ -196,15 +287,21 @@ class Browser:
     def __init__(self, client: FlaskClient, token: str) -> None:
         self.client, self.token = client, token
 
+    @classmethod
+    def again(cls, app: Flask, kept: tuple[cheap.Cookies, str]) -> Browser:
+        """One that was logged in before the database was copied."""
+        return cls(cheap.with_cookies(app.test_client(), kept[0]), kept[1])
+
+    def kept(self) -> tuple[cheap.Cookies, str]:
+        return cheap.cookies(self.client), self.token
+
     def _seen(self, answer: Any) -> Any:
         if answer.mimetype == "text/html" and answer.text:
             found = re.search(r'name="csrf_token" value="([^"]+)"', answer.text)
             if found:
                 self.token = found[1]
             if answer.text.lstrip().startswith("<!doctype"):
-                parser = html5lib.HTMLParser(strict=False)
-                parser.parse(answer.text)
-                bad = [e for e in parser.errors if e[1] != "unknown"]
+                bad = cheap.page_errors(answer.text)
                 assert not bad, (bad[:3], answer.text[:200])
                 ids = re.findall(r'\sid="([^"]+)"', answer.text)
                 assert len(ids) == len(set(ids)), [i for i in ids if ids.count(i) > 1]
@@ -221,17 +318,27 @@ class Browser:
         )
 
 
-@pytest.fixture
-def world(settings: Settings, clock: MovingClock) -> Iterator[World]:
+@contextmanager
+def worlds(settings: Settings, clock: MovingClock, opening: Opened | None = None) -> Iterator[World]:
+    """Both applications on the databases of ``settings``."""
     ledger = create_ledger_app(settings, clock=clock)
     network = Network(ledger)
     app = create_app(settings, transport=network, clock=clock)
+    for each, database in ((app, db), (ledger, ledger_db)):
+        with each.app_context():
+            cheap.share_compiled(database.engine)
     engine = create_engine(settings.owner_database_url or "")
     with Session(engine) as owner:
-        yield World(app, ledger, network, clock, settings, owner)
+        yield World(app, ledger, network, clock, settings, owner, opening)
     engine.dispose()
     app.extensions["ledger_app"] = ledger
     dispose(app)
+
+
+@pytest.fixture
+def world(settings: Settings, clock: MovingClock, opening: Opened | None) -> Iterator[World]:
+    with worlds(settings, clock, opening) as made:
+        yield made
 
 
 @pytest.fixture

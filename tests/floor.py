@@ -11,14 +11,11 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
-
-import html5lib
 
 from portal.worker import sweep
-from tests.conftest import World
+from tests import cheap
+from tests.conftest import TOKYO, World
 
-TOKYO = ZoneInfo("Asia/Tokyo")
 HTML = "{http://www.w3.org/1999/xhtml}"
 
 
@@ -27,7 +24,7 @@ def words(element: Any) -> str:
 
 
 def parse(page: str) -> Any:
-    return html5lib.parse(page, treebuilder="etree")
+    return cheap.parsed(page)[0]
 
 
 class Evening:
@@ -35,10 +32,9 @@ class Evening:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        now = world.clock.now().astimezone(TOKYO)
-        world.clock.offset += now.replace(hour=19, minute=0, second=0, microsecond=0) - now
-        world.run("DELETE FROM ledger.reservation_seat")
-        world.run("DELETE FROM ledger.reservation")
+        world.clock.at_seven()
+        if world.opening is None:
+            world.no_reservations()
         self.pos = world.register()
         self.ledger = world.ledger_login()
         self.ids: dict[str, str] = {}

@@ -32,6 +32,7 @@ def close_message(page: Page) -> None:
 
 
 @pytest.mark.parametrize(("width", "height", "suffix"), [(1180, 820, ""), (820, 1180, "-portrait")])
+@pytest.mark.opened("evening")
 def test_Y2_Y3_Y4_Y6_Y7_points_at_the_till(
     world: World, chromium: Chromium, address: str, width: int, height: int, suffix: str  # noqa: F811
 ) -> None:  # fmt: skip
@@ -113,6 +114,7 @@ def test_Y2_Y3_Y4_Y6_Y7_points_at_the_till(
     page.context.close()
 
 
+@pytest.mark.opened("evening")
 def test_O9_O10_joint_and_split_at_the_till(world: World, chromium: Chromium, address: str) -> None:  # noqa: F811
     till = Till(world)
     till.do("予約(ユウゼン,A1,-5) / 配席(ユウゼン,A1) / 来店(A2) / 来店(待機1)")

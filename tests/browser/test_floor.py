@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import BrowserContext, Page, expect
 
@@ -48,6 +49,7 @@ def targets(page: Page) -> None:
     assert small == [], (page.url, small)
 
 
+@pytest.mark.opened("evening")
 def test_floor_screens(world: World, address: str, chromium: Chromium) -> None:  # noqa: F811
     """Every page of the floor: 0 axe violations, 44 px, nothing cut off from 320 px to a tablet, at 200 % zoom."""
     evening = Evening(world)
@@ -88,6 +90,7 @@ def test_floor_screens(world: World, address: str, chromium: Chromium) -> None: 
     context.close()
 
 
+@pytest.mark.opened("evening")
 def test_floor_by_keys_and_messages(world: World, address: str, chromium: Chromium) -> None:  # noqa: F811
     """Arrow keys, one press to seat, and M3–M6 on the tablet and the phone; the message waits for 「閉じる」."""
     evening = Evening(world)
@@ -130,6 +133,7 @@ def test_floor_by_keys_and_messages(world: World, address: str, chromium: Chromi
     context.close()
 
 
+@pytest.mark.opened("evening")
 def test_handy_and_training(world: World, address: str, chromium: Chromium) -> None:  # noqa: F811
     """C0, C5: ☰ → 予約確認 → 🔄 on a phone; S4: a training terminal cannot be taken for a real one."""
     evening = Evening(world)

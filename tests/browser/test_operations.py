@@ -130,6 +130,7 @@ def address(world: World) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", list(SAMPLE))
+@pytest.mark.opened("evening")
 def test_operation_by_touch(world: World, address: str, chromium: Chromium, name: str) -> None:  # noqa: F811
     case = next(c for c in CASES if c["id"] == name)
     evening = Evening(world)

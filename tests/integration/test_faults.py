@@ -51,6 +51,7 @@ def _forget_connections(world: World) -> None:
 @pytest.mark.parametrize(
     ("trouble", "said"), [(full_disk, "空き容量がないため"), (read_only, "読み取り専用のため")]
 )
+@pytest.mark.opened("now")
 def test_D1_a_write_that_cannot_be_kept_says_so_and_the_same_press_works_later(
     world: World, trouble: Callable[[World], AbstractContextManager[None]], said: str
 ) -> None:
@@ -68,6 +69,7 @@ def test_D1_a_write_that_cannot_be_kept_says_so_and_the_same_press_works_later(
     assert world.one("SELECT count(*) FROM ledger.reservation WHERE kind = 'walk_in'") == 1
 
 
+@pytest.mark.opened("now")
 def test_D1_a_locked_row_is_tried_again_or_answered_never_half_written(world: World) -> None:
     pos = world.register()
     seat(pos, world.table("A1"))
@@ -83,6 +85,7 @@ def test_D1_a_locked_row_is_tried_again_or_answered_never_half_written(world: Wo
     assert world.one("SELECT count(*) FROM pos.occupancy WHERE released_at IS NULL") == 1
 
 
+@pytest.mark.opened("now")
 def test_D1_an_exhausted_pool_is_answered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     pos = world.register()
     with world.app.app_context(), ExitStack() as stack:
@@ -95,6 +98,7 @@ def test_D1_an_exhausted_pool_is_answered(world: World, monkeypatch: pytest.Monk
     assert pos.get("/register/tables").status_code == 200
 
 
+@pytest.mark.opened("now")
 def test_D1_a_statement_that_takes_too_long_is_answered_and_nothing_is_half_written(world: World) -> None:
     pos = world.register()
     table, op_id = world.table("A1"), op()

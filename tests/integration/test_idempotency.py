@@ -40,6 +40,7 @@ def ready(kiosk: Kiosk, table: str = "A1") -> tuple[str, dict[str, Any]]:
     return f"/visits/{visit['id']}/checkout", body
 
 
+@pytest.mark.opened("now")
 def test_the_same_key_and_body_get_the_same_answer_and_pay_once(world: World, kiosk: Kiosk) -> None:
     path, body = ready(kiosk)
     key = uuid.uuid4().hex
@@ -60,6 +61,7 @@ def test_the_same_key_and_body_get_the_same_answer_and_pay_once(world: World, ki
     assert refused[0].json == refused[1].json
 
 
+@pytest.mark.opened("now")
 def test_the_same_key_with_another_body_or_path_is_refused(world: World, kiosk: Kiosk) -> None:
     path, body = ready(kiosk)
     key = uuid.uuid4().hex
@@ -72,6 +74,7 @@ def test_the_same_key_with_another_body_or_path_is_refused(world: World, kiosk: 
         assert (answer.status_code, answer.json["code"]) == (409, "IDEMPOTENCY_KEY_REUSED")
 
 
+@pytest.mark.opened("now")
 def test_a_key_belongs_to_one_terminal(world: World, kiosk: Kiosk) -> None:
     other = Kiosk(world, "KIOSK-2")
     other.get("/master")
@@ -82,6 +85,7 @@ def test_a_key_belongs_to_one_terminal(world: World, kiosk: Kiosk) -> None:
     assert world.one("SELECT count(*) FROM pos.visit") == 2
 
 
+@pytest.mark.opened("now")
 def test_many_at_once_with_one_key_do_it_once_and_all_hear_the_same(world: World, kiosk: Kiosk) -> None:
     path, body = ready(kiosk)
     key, gate, answers = uuid.uuid4().hex, threading.Barrier(4), []
@@ -103,6 +107,7 @@ def test_many_at_once_with_one_key_do_it_once_and_all_hear_the_same(world: World
     assert world.one("SELECT count(*) FROM pos.payment") == 1
 
 
+@pytest.mark.opened("now")
 def test_who_dies_in_the_middle_is_taken_over_and_nothing_happens_twice(
     world: World, kiosk: Kiosk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,6 +133,7 @@ def test_who_dies_in_the_middle_is_taken_over_and_nothing_happens_twice(
     assert world.one("SELECT count(*) FROM pos.payment") == 1
 
 
+@pytest.mark.opened("now")
 def test_old_answers_are_forgotten_when_a_day_is_opened(world: World, kiosk: Kiosk) -> None:
     kiosk.sit("A1")
     assert world.one("SELECT count(*) FROM pos.idempotency_record") == 1
@@ -175,6 +181,7 @@ class Losing(threading.Thread):
 
 
 @pytest.mark.slow
+@pytest.mark.opened("now")
 def test_the_example_kiosk_pays_once_at_a_real_server_though_its_answer_is_lost(
     world: World, kiosk: Kiosk
 ) -> None:

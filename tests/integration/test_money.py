@@ -14,6 +14,8 @@ import pytest
 from tests.conftest import World
 from tests.till import Till
 
+pytestmark = pytest.mark.opened("evening")
+
 
 def at_once(*presses: Callable[[], Any]) -> list[Any]:
     """The answers of presses made at the same moment."""

@@ -11,6 +11,8 @@ from tests.conftest import World
 from tests.floor import expect_ledger, expect_register
 from tests.till import Till, expect_bill, expect_points, expect_returns, expect_slips, expect_sums
 
+pytestmark = pytest.mark.opened("evening")
+
 TABLE = (Path(__file__).parents[1] / "cases/checkout.csv").read_text(encoding="utf-8")
 CASES = list(csv.DictReader(TABLE.splitlines()))
 

@@ -15,6 +15,8 @@ from portal.kernel.business_day import business_date
 from portal.visits.domain import delivery_number
 from tests.conftest import Browser, World
 
+pytestmark = pytest.mark.opened("now")
+
 Booked = Callable[..., str]
 
 

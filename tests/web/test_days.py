@@ -19,6 +19,8 @@ from tests.conftest import Browser, World
 from tests.terminal import Kiosk
 from tests.web.test_terminal_api import _pay, _reserved
 
+pytestmark = pytest.mark.opened("now")
+
 
 def day_of(page: str) -> str:
     found = re.search(r"/register/close/(\d{4}-\d\d-\d\d)", page)
@@ -117,6 +119,7 @@ def test_unpaid_parties_forbid_closing_and_are_named(world: World) -> None:
     assert world.one("SELECT count(*) FROM pos.day_close") == 0
 
 
+@pytest.mark.opened("no")
 def test_warnings_are_confirmed_and_a_difference_needs_a_reason(
     world: World, booked: Callable[..., str]
 ) -> None:

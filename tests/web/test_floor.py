@@ -18,6 +18,8 @@ from portal.demo import PASSWORD
 from tests.conftest import World
 from tests.floor import HTML, Evening, classed, parse, words
 
+pytestmark = pytest.mark.opened("evening")
+
 Booked = Callable[..., str]
 HX = {"HX-Request": "true"}
 

@@ -12,6 +12,8 @@ import pytest
 from portal.worker import sweep
 from tests.conftest import Browser, World
 
+pytestmark = pytest.mark.opened("now")
+
 M3 = "時間が重複する予約情報が存在します。お席トットくん画面をご確認下さい。["
 M4 = "[エラーコード：SEAT_NOT_MAPPED]"
 M5 = "予約台帳連携に失敗しました。"
@@ -404,6 +406,7 @@ def test_C3_a_seated_party_is_no_longer_announced_at_its_reserved_table(world: W
     reservation = booked("移った客", seat="A2")
     booked("過ぎたブロック", minutes=-120, seat="A6", kind="block", stay=30)
     pos = world.register()
+    pos.post("/register/reservations")
     table = world.table("A3")
     seat(pos, table, reservation, time=shown_time(world, pos, reservation, table))
     page = pos.get("/register/tables").text

@@ -139,6 +139,7 @@ def test_a_line_is_json_with_the_requests_id_and_an_errors_place_not_its_text(
     assert "個人" not in written.getvalue()
 
 
+@pytest.mark.opened("now")
 def test_names_phones_tokens_and_passwords_never_stand_in_the_logs(
     world: World, booked: Callable[..., str], written: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -186,6 +186,7 @@ def test_G1_of_two_changes_at_the_same_moment_one_wins(world: World) -> None:
     assert only(world, "revision") == 2
 
 
+@pytest.mark.opened("evening")
 def test_G1_P8_cancelling_while_the_pos_seats_tells_so(world: World) -> None:
     e = Evening(world)
     e.do("予約(花子,A1,-5)")
@@ -199,6 +200,7 @@ def test_G1_P8_cancelling_while_the_pos_seats_tells_so(world: World) -> None:
     assert world.one("SELECT status FROM ledger.reservation WHERE id = :i", i=row_id) == "seated"
 
 
+@pytest.mark.opened("evening")
 def test_G1_history_tells_who_when_what_and_what_came_from_the_pos(world: World) -> None:
     e = Evening(world)
     e.do("予約(花子,A1,-5) / 台帳変更(花子,人数=3) / 配席(花子,A2,人数=4) / 注文(A2) / 会計(A2)")
@@ -257,6 +259,7 @@ def test_G1_cancel_no_show_and_back_with_a_reason(world: World) -> None:
     assert late.status_code == 409
 
 
+@pytest.mark.opened("evening")
 def test_O11_status_by_hand_ends_a_visit_of_the_pos_but_does_nothing_else_to_it(world: World) -> None:
     e = Evening(world)
     e.do("予約(花子,A1,-30) / 配席(花子,A1)")
@@ -269,6 +272,7 @@ def test_O11_status_by_hand_ends_a_visit_of_the_pos_but_does_nothing_else_to_it(
     assert world.one("SELECT stay_minutes FROM ledger.reservation WHERE id = :i", i=row_id) == 30
 
 
+@pytest.mark.opened("evening")
 def test_O11_a_stay_lengthened_by_hand_stands_until_checkout(world: World) -> None:
     e = Evening(world)
     e.do("予約(花子,A1,-30) / 配席(花子,A1) / 台帳変更(花子,滞在=150) / 変更(A1,人数=5)")

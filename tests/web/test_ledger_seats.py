@@ -155,6 +155,7 @@ def test_G3_reservations_may_also_be_left_without_a_seat(world: World, booked: C
     assert world.one("SELECT count(*) FROM ledger.seat_mapping WHERE seat_id = :i", i=one) == 0
 
 
+@pytest.mark.opened("now")
 def test_G3_a_seat_with_guests_on_it_stays(world: World) -> None:
     pos = world.register()
     pos.post(f"/register/seat/{world.table('A3')}", op_id=str(uuid.uuid4()), party_size="2", stay="60")

@@ -14,6 +14,8 @@ from portal.kernel.business_day import business_date
 from tests.conftest import Browser, World
 from tests.floor import HTML, TOKYO, Evening, parse, words
 
+pytestmark = pytest.mark.opened("evening")
+
 HX = {"HX-Request": "true"}
 Booked = Callable[..., str]
 
@@ -249,6 +251,7 @@ def test_G1_an_empty_place_leads_to_both_booking_and_block(evening: Evening) -> 
     assert 'name="back" value="timetable"' in form
 
 
+@pytest.mark.opened("no")
 def test_G1_another_day_and_a_suspended_seat(world: World) -> None:
     ledger = world.ledger_login()
     tomorrow = business_date(datetime.now(UTC)) + timedelta(days=1)
@@ -271,6 +274,7 @@ def test_G1_names_are_escaped(world: World, booked: Booked) -> None:
     assert 'A"<1&' in lanes(page)
 
 
+@pytest.mark.opened("no")
 def test_L1_another_shops_bar_is_not_found(world: World) -> None:
     ledger = world.ledger_login()
     ledger.get("/timetable")

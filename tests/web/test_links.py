@@ -54,6 +54,7 @@ def test_G4_used_when_and_by_which_store(world: World) -> None:
     assert "座席のマッピングも解除されます" in page
 
 
+@pytest.mark.opened("now")
 def test_G4_revoking_ends_the_link_at_once_and_both_sides_say_so(world: World) -> None:
     pos, admin = world.register(), world.login()
     store = world.one("SELECT id FROM pos.store WHERE company_id = 1 AND code = '001'")

@@ -172,6 +172,7 @@ def test_menu_csv_says_what_is_wrong_by_row_and_column(world: World, text: str, 
     assert world.one("SELECT count(*) FROM pos.menu_item") == before
 
 
+@pytest.mark.opened("evening")
 def test_receipt_as_invoice_with_numbers_rates_and_discounts(world: World) -> None:
     till = Till(world)
     page = till.admin.get(f"/stores/receipts/{till.store}").text
@@ -210,6 +211,7 @@ def test_receipt_as_invoice_with_numbers_rates_and_discounts(world: World) -> No
     assert "取消" in words(parse(till.pos.get(f"/register/slips/{slip}/receipt").text))
 
 
+@pytest.mark.opened("evening")
 def test_S4_slips_of_training_are_a_space_of_their_own(world: World) -> None:
     till = Till(world)
     till.do("来店(A2) / 注文(A2) / 会計する(A2,600)")
@@ -220,6 +222,7 @@ def test_S4_slips_of_training_are_a_space_of_their_own(world: World) -> None:
     assert "0001" not in words(parse(trainee.get("/register/slips").text)).split("伝票一覧")[-1]
 
 
+@pytest.mark.opened("evening")
 def test_a_zero_bill_is_paid_without_money(world: World) -> None:
     till = Till(world)
     till.do("来店(A2) / 注文(A2) / 割引(A2,100) / 会計する(A2)")

@@ -138,6 +138,7 @@ def test_the_bell_counts_what_this_person_has_not_read_and_may_see(world: World)
     assert world.login("staff").get("/notices/").status_code == 403
 
 
+@pytest.mark.opened("now")
 def test_a_refusal_older_than_an_hour_and_a_mapping_below_100_are_told(world: World) -> None:
     pos = world.register()
     world.run("UPDATE pos.mapping_check SET mapped = tables")

@@ -11,6 +11,8 @@ import pytest
 from tests.conftest import World
 from tests.floor import Evening, expect_effect, expect_ledger, expect_register
 
+pytestmark = pytest.mark.opened("evening")
+
 TABLE = (Path(__file__).parents[1] / "cases/operations.csv").read_text(encoding="utf-8")
 # Not taken in by the ledger now: what was said holds once it is (the page says so beside the line).
 OFFLINE = "予期せぬエラーが発生しました|SEAT_NOT_MAPPED|には反映できませんでした"

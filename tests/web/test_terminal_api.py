@@ -26,6 +26,7 @@ def kiosk(world: World) -> Kiosk:
 # -- who may call
 
 
+@pytest.mark.opened("now")
 def test_without_a_good_token_nothing_and_a_session_is_no_token(world: World, kiosk: Kiosk) -> None:
     for header in (
         "",
@@ -44,6 +45,7 @@ def test_without_a_good_token_nothing_and_a_session_is_no_token(world: World, ki
     assert kiosk.get("/terminal").status_code == 200
 
 
+@pytest.mark.opened("now")
 def test_a_revoked_token_and_a_deleted_terminal_are_out_at_once(world: World, kiosk: Kiosk) -> None:
     admin = world.login()
     admin.get("/stores/terminals/")
@@ -55,6 +57,7 @@ def test_a_revoked_token_and_a_deleted_terminal_are_out_at_once(world: World, ki
     assert other.get("/terminal").status_code == 401
 
 
+@pytest.mark.opened("now")
 def test_unknown_tokens_are_slowed_down_but_a_good_one_never(
     world: World, kiosk: Kiosk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -71,6 +74,7 @@ def test_unknown_tokens_are_slowed_down_but_a_good_one_never(
     assert bad.get("/api/v1/terminal", headers={"Authorization": "Bearer tk_x"}).status_code == 401
 
 
+@pytest.mark.opened("now")
 def test_another_companys_and_another_stores_rows_are_not_found(world: World, kiosk: Kiosk) -> None:
     visit = kiosk.sit("A1")
     admin = world.login("admin", "20002")
@@ -93,6 +97,7 @@ def test_another_companys_and_another_stores_rows_are_not_found(world: World, ki
     assert kiosk.get(f"/visits/{visit['id']}").status_code == 200
 
 
+@pytest.mark.opened("now")
 def test_errors_are_json_in_words_also_where_no_route_is(world: World, kiosk: Kiosk) -> None:
     for answer, status, code in (
         (kiosk.get("/nothing"), 404, "NOT_FOUND"),
@@ -123,6 +128,7 @@ def test_errors_are_json_in_words_also_where_no_route_is(world: World, kiosk: Ki
 # -- master and state
 
 
+@pytest.mark.opened("now")
 def test_S1_S2_the_master_has_an_etag_and_the_terminal_works_from_what_it_fetched(world: World) -> None:
     world.register()
     kiosk = Kiosk(world)
@@ -157,6 +163,7 @@ def test_nothing_is_written_before_somebody_opens_the_store(world: World) -> Non
 # -- the floor
 
 
+@pytest.mark.opened("now")
 def test_P1_P9_O2_O11_an_evening_through_the_api_reaches_the_ledger(
     world: World, kiosk: Kiosk, booked: Callable[..., str]
 ) -> None:
@@ -197,6 +204,7 @@ def test_P1_P9_O2_O11_an_evening_through_the_api_reaches_the_ledger(
     assert world.one("SELECT actor_label FROM pos.audit_entry WHERE action = 'slip_voided'") == "KIOSK-1"
 
 
+@pytest.mark.opened("now")
 def test_P9_a_waiting_reservation_is_changed_only_when_the_ledger_says_so(
     world: World, kiosk: Kiosk, booked: Callable[..., str]
 ) -> None:
@@ -215,6 +223,7 @@ def test_P9_a_waiting_reservation_is_changed_only_when_the_ledger_says_so(
     assert kiosk.post(f"/reservations/{uuid.uuid4()}/change", body).status_code == 404
 
 
+@pytest.mark.opened("now")
 def test_P8_M3_who_was_slower_is_told_and_an_overlap_is_a_message_not_a_refusal(
     world: World, kiosk: Kiosk, booked: Callable[..., str]
 ) -> None:
@@ -228,6 +237,7 @@ def test_P8_M3_who_was_slower_is_told_and_an_overlap_is_a_message_not_a_refusal(
     assert "KIOSK-1" in answer.json["message"]
 
 
+@pytest.mark.opened("now")
 def test_a_rules_refusal_says_which_rule(world: World, kiosk: Kiosk, booked: Callable[..., str]) -> None:
     row = booked("予約 太郎", seat="A1", minutes=-5)
     kiosk.get("/reservations")
@@ -252,6 +262,7 @@ def test_a_rules_refusal_says_which_rule(world: World, kiosk: Kiosk, booked: Cal
     assert "不足" in kiosk.post(f"/visits/{visit['id']}/checkout", less).json["message"]
 
 
+@pytest.mark.opened("now")
 def test_S4_a_training_terminal_has_its_own_space(world: World, kiosk: Kiosk) -> None:
     visit = kiosk.sit("A1")
     training = Kiosk(world, "KIOSK-T", training=True)
@@ -308,6 +319,7 @@ def _reserved(world: World, kiosk: Kiosk, booked: Callable[..., str], table: str
     return visit
 
 
+@pytest.mark.opened("now")
 def test_M12_an_undelivered_kiosk_payment_is_a_slip_of_paper_once_with_the_manuals_lines(
     world: World, kiosk: Kiosk, booked: Callable[..., str]
 ) -> None:
@@ -341,6 +353,7 @@ def test_M12_an_undelivered_kiosk_payment_is_a_slip_of_paper_once_with_the_manua
     assert kiosk.post(f"/print-jobs/{uuid.uuid4()}/acknowledge").status_code == 404
 
 
+@pytest.mark.opened("now")
 def test_M12_never_where_the_delivery_succeeded_or_nothing_is_owed_or_no_kiosk_paid(
     world: World, kiosk: Kiosk, booked: Callable[..., str]
 ) -> None:
@@ -363,6 +376,7 @@ def test_M12_never_where_the_delivery_succeeded_or_nothing_is_owed_or_no_kiosk_p
     assert world.one("SELECT count(*) FROM pos.print_job") == 0
 
 
+@pytest.mark.opened("now")
 def test_M12_a_process_that_died_before_saying_so_is_caught_up_with(
     world: World, kiosk: Kiosk, booked: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

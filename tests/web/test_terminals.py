@@ -7,6 +7,8 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from tests.conftest import Browser, World
 
 LEDGER = "https://ledger.example.jp/login"
@@ -70,6 +72,7 @@ def test_what_is_wrong_stands_at_the_field(world: World) -> None:
     )
 
 
+@pytest.mark.opened("now")
 def test_a_deleted_terminal_is_out_at_once_and_its_name_is_free(world: World) -> None:
     pos = world.register()
     admin = world.login()
@@ -83,6 +86,7 @@ def test_a_deleted_terminal_is_out_at_once_and_its_name_is_free(world: World) ->
     assert 'id="terminal-code"' in make(world, admin, "POS-1", "pos").text
 
 
+@pytest.mark.opened("now")
 def test_a_code_issued_again_puts_the_old_device_out(world: World) -> None:
     pos = world.register()
     admin = world.login()
@@ -123,6 +127,7 @@ def bookmark(pos: Browser, title: str = "お席トットくん", url: str = LEDG
     )
 
 
+@pytest.mark.opened("now")
 def test_S5_a_bookmark_is_entered_and_opens_in_a_new_tab_without_an_opener(world: World) -> None:
     pos = world.register()
     assert "起動ツール" in pos.get("/register/").text
@@ -137,6 +142,7 @@ def test_S5_a_bookmark_is_entered_and_opens_in_a_new_tab_without_an_opener(world
     assert LEDGER in second.get("/register/tools/bookmarks").text
 
 
+@pytest.mark.opened("now")
 def test_S5_never_on_a_handy(world: World) -> None:
     pos = world.register()
     bookmark(pos)
@@ -157,6 +163,7 @@ BAD_URLS = [
 ]  # fmt: skip
 
 
+@pytest.mark.opened("now")
 def test_S5_only_web_addresses(world: World) -> None:
     pos = world.register()
     for url in BAD_URLS:
@@ -166,6 +173,7 @@ def test_S5_only_web_addresses(world: World) -> None:
     assert world.one("SELECT count(*) FROM pos.bookmark") == 0
 
 
+@pytest.mark.opened("now")
 def test_S5_a_bookmark_is_changed_and_removed_and_a_double_press_enters_one(world: World) -> None:
     pos = world.register()
     op = str(uuid.uuid4())
@@ -182,6 +190,7 @@ def test_S5_a_bookmark_is_changed_and_removed_and_a_double_press_enters_one(worl
     assert world.one("SELECT count(*) FROM pos.audit_entry WHERE action LIKE 'bookmark%'") == 3
 
 
+@pytest.mark.opened("now")
 def test_S5_thirty_bookmarks_are_enough(world: World) -> None:
     pos = world.register()
     world.run(
@@ -209,6 +218,7 @@ def give_pin(world: World, code: str, pin: str) -> None:
     assert answer.status_code == 303, answer.text
 
 
+@pytest.mark.opened("now")
 def test_a_pin_names_who_works_and_the_audit_has_the_person(world: World) -> None:
     pos = world.register()
     give_pin(world, "manager", "2468")
@@ -255,6 +265,7 @@ def test_a_pin_never_opens_the_portal_and_the_way_back_needs_a_pin_too(world: Wo
     assert admin.get("/operations/").status_code == 200
 
 
+@pytest.mark.opened("now")
 def test_wrong_pins_lock_the_person_at_every_tablet_for_a_while(world: World) -> None:
     pos, other = world.register(), world.register("POS-2")
     give_pin(world, "manager", "2468")
@@ -312,6 +323,7 @@ def test_who_may_set_whose_pin(world: World) -> None:
     assert answer.status_code == 422
 
 
+@pytest.mark.opened("now")
 def test_a_removed_pin_ends_the_work_under_that_name(world: World) -> None:
     pos = world.register()
     give_pin(world, "manager", "2468")
