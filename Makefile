@@ -36,7 +36,7 @@ types: .venv/dev.stamp
 	$(BIN)/mypy
 
 test: .venv/dev.stamp browser lint types
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 format: .venv/dev.stamp
 	$(BIN)/ruff check --fix .

@@ -40,6 +40,16 @@ from tests import cheap
 TOKYO = ZoneInfo("Asia/Tokyo")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, and what shares a browser or a stage together: a worker takes half of the rest from another."""
+    first = ("tests/sim/", "tests/browser/", "tests/contract/", "tests/integration/")
+    items.sort(
+        key=lambda item: next(
+            (n for n, start in enumerate(first) if item.nodeid.startswith(start)), len(first)
+        )
+    )
+
+
 class MovingClock:
     """The real clock, moved: tests travel in time without sleeping."""
 

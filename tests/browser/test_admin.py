@@ -12,7 +12,7 @@ from werkzeug.serving import make_server
 
 from portal import demo, jobs
 from portal.notices import tasks
-from tests.browser.test_walk import chromium, look, no_violation, person, pytestmark  # noqa: F401
+from tests.browser.test_walk import look, person, pytestmark  # noqa: F401
 from tests.conftest import World
 
 PAGES = {
@@ -42,7 +42,7 @@ def enter(page: Page, address: str) -> None:
     page.wait_for_url(address + "/")
 
 
-def test_the_screens_of_a_corporate_admin(world: World, address: str, chromium: Chromium) -> None:  # noqa: F811
+def test_the_screens_of_a_corporate_admin(world: World, address: str, chromium: Chromium) -> None:
     world.run(
         "UPDATE pos.delivery_lane SET failing_since = now() - interval '1 hour', next_try_at = now() + interval '1 h'"
     )

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import Page, expect
 
 from tests.browser.test_operations import address  # noqa: F401
-from tests.browser.test_walk import SHOTS, chromium, look, no_violation, person, pytestmark  # noqa: F401
+from tests.browser.test_walk import SHOTS, look, person, pytestmark  # noqa: F401
 from tests.conftest import World
 from tests.till import Till
 

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.test_operations import Touch, address  # noqa: F401
-from tests.browser.test_walk import SHOTS, chromium, look, no_violation, person, pytestmark, shoot  # noqa: F401
+from tests.browser.test_walk import SHOTS, look, person, pytestmark, shoot  # noqa: F401
 from tests.conftest import World
 from tests.floor import Evening
 

@@ -8,14 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from portal.demo import PASSWORD
-from tests.browser.test_walk import (  # noqa: F401 - fixtures
-    CHROMIUM,
-    address,
-    chromium,
-    look,
-    no_violation,
-    person,
-)
+from tests.browser.test_walk import CHROMIUM, look, person
 
 pytestmark = [
     pytest.mark.browser,
@@ -24,7 +17,7 @@ pytestmark = [
 ]
 
 
-def enter(page: Page, address: str) -> None:  # noqa: F811
+def enter(page: Page, address: str) -> None:
     page.goto(address + "/ledger/")
     page.get_by_label("ログインID").fill("10001-1")
     page.get_by_label("パスワード").fill(PASSWORD)
@@ -36,7 +29,7 @@ def lane(page: Page, seat: str) -> str:
     return f'#grid .g[data-s="{seat}"]'
 
 
-def test_G1_O6_the_timetable_by_mouse(address: str, chromium: Browser) -> None:  # noqa: F811
+def test_G1_O6_the_timetable_by_mouse(address: str, chromium: Browser) -> None:
     page = person(chromium).new_page()
     enter(page, address)
     bar = page.locator(lane(page, "T1") + " a.b")
@@ -73,7 +66,7 @@ def test_G1_O6_the_timetable_by_mouse(address: str, chromium: Browser) -> None: 
     expect(page.get_by_label("A3", exact=True)).to_be_checked()
 
 
-def test_G1_a_card_is_there_before_the_answer_and_works_by_keyboard(address: str, chromium: Browser) -> None:  # noqa: F811
+def test_G1_a_card_is_there_before_the_answer_and_works_by_keyboard(address: str, chromium: Browser) -> None:
     page = person(chromium).new_page()
     enter(page, address)
     page.wait_for_function("() => window.ledgerDialog")
@@ -128,7 +121,7 @@ def test_G1_a_card_is_there_before_the_answer_and_works_by_keyboard(address: str
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
-def test_G1_the_timetable_by_finger(address: str, chromium: Browser) -> None:  # noqa: F811
+def test_G1_the_timetable_by_finger(address: str, chromium: Browser) -> None:
     page = person(chromium, width=1180, height=820, touch=True).new_page()
     enter(page, address)
     page.locator("#grid").evaluate("grid => { grid.scrollLeft = 600; }")

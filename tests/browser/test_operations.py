@@ -14,7 +14,7 @@ from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import Page, expect
 from werkzeug.serving import make_server
 
-from tests.browser.test_walk import chromium, look, no_violation, person, pytestmark  # noqa: F401
+from tests.browser.test_walk import look, person, pytestmark  # noqa: F401
 from tests.conftest import World
 from tests.floor import Evening, expect_ledger, expect_register
 from tests.web.test_operations import CASES
@@ -131,7 +131,7 @@ def address(world: World) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", list(SAMPLE))
 @pytest.mark.opened("evening")
-def test_operation_by_touch(world: World, address: str, chromium: Chromium, name: str) -> None:  # noqa: F811
+def test_operation_by_touch(world: World, address: str, chromium: Chromium, name: str) -> None:
     case = next(c for c in CASES if c["id"] == name)
     evening = Evening(world)
     evening.do(case["start"])

@@ -8,12 +8,11 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from portal.demo import PASSWORD
-from tests.browser.test_walk import CHROMIUM, chromium, look, no_violation, person
+from tests.browser.test_walk import CHROMIUM, look, person
 from tests.conftest import World
 from tests.contract.test_push import book
 from tests.front import Served, serving
 
-__all__ = ["chromium", "no_violation"]
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="apt install chromium fonts-noto-cjk"),

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import Page, expect
 from werkzeug.serving import make_server
 
-from tests.browser.test_walk import chromium, look, no_violation, person, pytestmark  # noqa: F401
+from tests.browser.test_walk import look, person, pytestmark  # noqa: F401
 from tests.conftest import Browser, World
 from tests.ports import free_port
 from tests.terminal import Kiosk
@@ -61,7 +61,7 @@ def paper_width(page: Page, path: Path) -> float:
 def test_S5_M12_an_evening_ends_on_a_tablet(
     world: World,
     address: str,
-    chromium: Chromium,  # noqa: F811
+    chromium: Chromium,
     booked: Callable[..., str],
     tmp_path: Path,
 ) -> None:
