@@ -14,7 +14,7 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
         "mapping_fixed": "名称をそろえる",
     }),
     "settings": ("設定", {
-        "store_saved": "店舗の登録・変更", "store_template_saved": "店舗テンプレートの登録",
+        "store_saved": "店舗の登録・変更", "store_closed": "閉店", "store_reopened": "営業再開", "store_template_saved": "店舗テンプレートの登録",
         "store_template_removed": "店舗テンプレートの削除", "table_saved": "テーブルの登録・変更", "table_removed": "テーブルの削除",
         "payment_types_added": "支払科目種の登録", "payment_type_changed": "支払科目種の変更",
         "payment_types_ordered": "支払科目種の並べ替え", "menu_saved": "メニューの登録・変更", "menu_imported": "メニューのCSV取込",
@@ -44,7 +44,7 @@ FIELDS = {
     "name": "名称", "capacity": "定員", "position": "表示順", "kind": "種別", "role": "権限", "active": "ログインを許可", "stores": "担当店舗",
     "sessions_ended": "終了したログイン", "email": "メールアドレス", "day_boundary_minutes": "営業日の切替時刻",
     "default_stay_minutes": "標準滞在時間(分)", "table_reset": "テーブルリセット機能", "send_blocks": "テーブルブロックの連携",
-    "offer_time_change": "予約時間変更の案内", "template": "店舗テンプレート", "state": "連携状態", "store_id": "店舗ID", "owed": "未送信・未連携",
+    "offer_time_change": "予約時間変更の案内", "template": "店舗テンプレート", "state": "連携状態", "business": "営業状態", "store_id": "店舗ID", "owed": "未送信・未連携",
     "tables": "テーブル", "mapped": "マッピング済み", "error": "エラー", "file": "ファイル", "new": "新規", "changed": "変更",
     "total_yen": "合計", "amount_yen": "金額", "paid_yen": "支払済み", "discount_yen": "値引・割引", "difference_yen": "過不足", "counted_yen": "現金の実査", "points": "ポイント", "site": "予約サイト",
     "reason": "理由", "parts": "分割数", "part": "支払い", "child": "合算する伝票", "quantity": "数量", "slip": "伝票", "hint": "末尾",

@@ -44,6 +44,7 @@ def glance(session: Session, actor: Actor) -> Glance:
                 func.coalesce(func.sum(MappingCheck.tables), 0), func.coalesce(func.sum(MappingCheck.mapped), 0),
             )
             .select_from(Store)
+            .where(Store.closed_at.is_(None))
             .outerjoin(
                 ReservationLink, and_(ReservationLink.store_id == Store.id, ReservationLink.state == "active")
             )

@@ -134,8 +134,11 @@ def _by_store(session: Session, key: Any, value: Any, *where: Any) -> dict[uuid.
 
 
 def find_stores(session: Session, store_ids: Sequence[uuid.UUID] | None, name: str = "", chosen: uuid.UUID | None = None) -> list[Store]:  # fmt: skip
-    """Stores by name or code, in the order of their codes; ``store_ids`` None: every store of the company."""
-    statement = select(Store)
+    """Stores by name or code, in the order of their codes; ``store_ids`` None: every store of the company.
+
+    Closed ones are no concern of 予約連携.
+    """
+    statement = select(Store).where(Store.closed_at.is_(None))
     if store_ids is not None:
         statement = statement.where(Store.id.in_(store_ids))
     if name:

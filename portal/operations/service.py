@@ -38,6 +38,17 @@ def current_link(session: Session, store_id: uuid.UUID) -> ReservationLink | Non
     return session.scalar(statement)
 
 
+def _open_store(session: Session, store_id: uuid.UUID) -> Store:
+    """The store; ConflictError where it is closed (the database refuses its link in any case)."""
+    store = session.get_one(Store, store_id)
+    if store.closed_at is not None:
+        raise ConflictError(
+            "この店舗は閉店しているため、連携できません。",
+            "営業を再開する場合は、店舗一覧の「変更」で「営業を再開する」を押してください。",
+        )
+    return store
+
+
 def start_link(
     session: Session, deliverer: Deliverer, actor: Actor, store_id: uuid.UUID, client_id: str
 ) -> None:
@@ -49,7 +60,7 @@ def start_link(
     now = deliverer.clock.now()
 
     def reserve(s: Session) -> LinkRequest:
-        store = s.get_one(Store, store_id)
+        store = _open_store(s, store_id)
         link = current_link(s, store_id)
         if link is not None and link.cut_at is not None:
             # The ledger ended it (G4): a fresh Client id begins a new link, and what was owed to the old stays there.
@@ -155,7 +166,7 @@ def record_provider(
     label = PROVIDER_LABELS[provider]
 
     def work(s: Session) -> None:
-        store = s.get_one(Store, store_id)
+        store = _open_store(s, store_id)
         current = current_link(s, store_id)
         if current is not None:
             raise ConflictError(

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal.kernel.business_day import business_date
+from portal.kernel.errors import UserError
 from portal.link.models import DeliveryLane
 from portal.operations.models import ReservationLink
 from portal.register.domain import MasterTable
@@ -18,9 +19,23 @@ from portal.terminals import service as terminals
 from portal.terminals.models import Terminal
 
 
+class StoreClosedError(UserError):
+    """閉店: nothing at the store's terminals works."""
+
+    status = 409
+
+
 def device_of(session: Session, terminal: Terminal, now: datetime) -> Device:
-    """The terminal with the master it last synced (S1), its business day and the state of its link."""
+    """The terminal with the master it last synced (S1), its business day and the state of its link.
+
+    StoreClosedError where the store is closed.
+    """
     store = session.get_one(Store, terminal.store_id)
+    if store.closed_at is not None:
+        raise StoreClosedError(
+            f"{store.name}は閉店しているため、レジを使用できません。",
+            "営業を再開する場合は、企業管理者に、店舗一覧の「営業を再開する」を依頼してください。",
+        )
     day = business_date(now, store.day_boundary_minutes)
     master = terminals.master_of(session, terminal) or {}
     link_id = uuid.UUID(master["link_id"]) if master.get("link_id") else None

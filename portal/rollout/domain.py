@@ -22,6 +22,7 @@ VERDICTS = {
     "DUPLICATE_STORE": "同じ店舗コードが、上の行にもあります。どちらか一方を削除してください。",
     "DUPLICATE_CLIENT": "同じClient idが、上の行にもあります。Client idは店舗ごとに発行してください。",
     "UNKNOWN_STORE": "この店舗コードの店舗はありません。",
+    "CLOSED_STORE": "この店舗は閉店しています。営業を再開してから連携してください。",
     "ALREADY_LINKED": "この店舗は、すでにお席トットくんと連携中です。",
     "OTHER_PROVIDER": "この店舗は、ほかの予約サービスと連携中です。先に連携解除を行ってください。",
     "IN_PROGRESS": "この店舗は、別の操作で連携の確認中です。予約連携の一覧でご確認ください。",
@@ -54,6 +55,7 @@ class KnownStore:
     provider: str | None = None
     pending: bool = False
     tables: int = 0
+    closed: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,8 @@ def judge(lines: Sequence[Line], stores: Mapping[str, KnownStore]) -> list[Verdi
             like = [c for c in padded.get(line.store_code.lstrip("0"), []) if c != line.store_code]
             if len(like) == 1:
                 note = f"先頭の0が失われた可能性があります。「{like[0]}」ではありませんか。"
+        elif store.closed:
+            code = "CLOSED_STORE"
         elif line.store_code in seen_stores:
             code = "DUPLICATE_STORE"
         elif not line.client_id:

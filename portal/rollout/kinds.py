@@ -31,7 +31,7 @@ from portal.operations import service as operations
 from portal.operations.models import OTOSEKI, ReservationLink
 from portal.rollout.domain import VERDICTS
 from portal.rollout.models import BatchRow, BatchRun
-from portal.stores.models import Company
+from portal.stores.models import Company, Store
 from portal.tables.models import DiningTable, TableSync
 from portal.tables.service import M1
 
@@ -95,6 +95,7 @@ PENDING = text(
     " (id, company_id, store_id, provider, state, client_id_hint, table_list_version, created_at, created_by)"
     " SELECT r.link_id, r.company_id, r.store_id, 'otoseki', 'pending', r.client_id_hint, 0, :at, b.created_by"
     " FROM pos.batch_row AS r JOIN pos.batch_run AS b ON b.id = r.run_id"
+    " JOIN pos.store AS s ON s.id = r.store_id AND s.closed_at IS NULL"
     " WHERE r.run_id = :run AND r.id = ANY(:rows) ON CONFLICT DO NOTHING"
 )
 
@@ -121,11 +122,16 @@ def _link_begin(
             )
         )
     }  # fmt: skip
+    shut = set(
+        session.scalars(
+            select(Store.id).where(Store.id.in_([row.store_id for row in rows]), Store.closed_at.is_not(None))
+        )
+    )
     found: dict[uuid.UUID, Work | Failed | str] = {}
     for row in rows:
         link = current.get(row.store_id or row.id)
         if link is None or link.id != row.link_id or row.store_id is None or row.client_id_sealed is None:
-            code = "ALREADY_LINKED"
+            code = "CLOSED_STORE" if row.store_id in shut else "ALREADY_LINKED"
             if link is not None and link.id != row.link_id:
                 code = "IN_PROGRESS" if link.state == "pending" else code
                 code = "OTHER_PROVIDER" if link.provider != OTOSEKI else code

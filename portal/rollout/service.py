@@ -44,6 +44,7 @@ def known_stores(session: Session) -> dict[str, KnownStore]:
             store.id, store.code, store.name,
             provider=link.provider if link is not None and link.cut_at is None else None,
             pending=link is not None and link.state == "pending", tables=tables.get(store.id, 0),
+            closed=store.closed_at is not None,
         )
         for store, link in session.execute(statement)
     }  # fmt: skip

@@ -42,6 +42,22 @@ class StoreForm(Form):
     revision = NumberField("版", low=0, high=999_999_999, required=False, default=0)
 
 
+class StoreSearch(Form):
+    """店舗一覧's search; closed stores are shown when asked for."""
+
+    q = TextField("店舗コード・店舗名", required=False, most=100, default="")
+    state = ChoiceField(
+        "営業状態", {"": "営業中", "closed": "閉店", "all": "すべて"}, required=False, default=""
+    )
+
+
+class CloseForm(Form):
+    """閉店: what it stops was read. ``revision`` is the one the person saw."""
+
+    sure = TickField("上の内容を確認しました")
+    revision = NumberField("版", low=0, high=999_999_999, required=False, default=0)
+
+
 class TemplateForm(Form):
     """A template made from a store as it is now."""
 

@@ -24,7 +24,7 @@ class Company(Base):
 
 
 class Store(Base):
-    """A store (店舗) with the settings that its rules use."""
+    """A store (店舗) with the settings that its rules use. ``closed_at``: since then 閉店 (stores/closing.py)."""
 
     __tablename__ = "store"
     __table_args__ = (
@@ -44,6 +44,7 @@ class Store(Base):
     send_blocks: Mapped[bool] = mapped_column(default=False, server_default="false")
     revision: Mapped[int] = mapped_column(default=1, server_default="1")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    closed_at: Mapped[datetime | None]
 
 
 Index("ix_store_company_id", Store.company_id)

@@ -26,9 +26,11 @@ def like(text: str) -> str:
     return f"%{escaped}%"
 
 
-def search(word: str) -> Select[Store]:
-    """The company's stores by code; ``word`` is part of a name or a code."""
+def search(word: str, state: str = "all") -> Select[Store]:
+    """The company's stores by code; ``word`` is part of a name or a code, ``state`` "" open ones, "closed" or "all"."""
     statement = select(Store).order_by(Store.code)
+    if state != "all":
+        statement = statement.where(Store.closed_at.is_(None) if not state else Store.closed_at.is_not(None))
     if word:
         statement = statement.where(or_(Store.name.ilike(like(word)), Store.code.ilike(like(word))))
     return statement

@@ -15,8 +15,9 @@ from portal.kernel.clock import SystemClock
 from portal.kernel.errors import UserError
 from portal.kernel.ids import parse_id
 from portal.operations.models import ReservationLink
-from portal.stores import service, templates
-from portal.stores.forms import StoreForm, TemplateForm
+from portal.services import deliverer
+from portal.stores import closing, service, templates
+from portal.stores.forms import CloseForm, StoreForm, StoreSearch, TemplateForm
 from portal.stores.models import Store
 from portal.tables.models import DiningTable
 from portal.web.context import go, permission, render
@@ -31,7 +32,9 @@ PER_PAGE = 50
 def index() -> Response:
     """店舗一覧: search, pages, CSV."""
     session = db.session()
-    word = request.args.get("q", "").strip()[:100]
+    form = StoreSearch(request.args)
+    form.validate()
+    word, state = form.q.data or "", form.state.data or ""
     tables = (
         select(func.count())
         .where(DiningTable.store_id == Store.id, DiningTable.deleted_at.is_(None))
@@ -44,10 +47,10 @@ def index() -> Response:
         .correlate(Store)
         .scalar_subquery()
     )
-    statement = service.search(word).add_columns(tables, linked)
+    statement = service.search(word, state).add_columns(tables, linked)
     rows, total, page = service.page_of(session, statement, request.args.get("page", 1, type=int), PER_PAGE)
     return render("stores/index.html", "results", rows=rows, total=total, page=page, pages=max(1, -(-total // PER_PAGE)),
-                  per=PER_PAGE, q=word)  # fmt: skip
+                  per=PER_PAGE, form=form, search={"q": word, "state": state})  # fmt: skip
 
 
 def _form(form: StoreForm, store: Store | None, status: int = 200) -> Response:
@@ -136,6 +139,64 @@ def update(store_id: uuid.UUID) -> BaseResponse:
             status = error.status
             form.add(error)
     return _form(form, store_in_scope(db.session(), g.actor, store_id), status)
+
+
+def _close_page(store_id: uuid.UUID, form: CloseForm, status: int = 200) -> Response:
+    session = db.session()
+    store = store_in_scope(session, g.actor, store_id)
+    return render(
+        "stores/close.html", store=store, stops=closing.stops(session, store), form=form, status=status
+    )
+
+
+@blueprint.get("/<uuid:store_id>/close")
+@permission("company")
+def close_page(store_id: uuid.UUID) -> Response:
+    """What 閉店 would stop, before it is pressed."""
+    return _close_page(store_id, CloseForm(formdata=None))
+
+
+@blueprint.post("/<uuid:store_id>/close")
+@permission("company")
+def close(store_id: uuid.UUID) -> BaseResponse:
+    """閉店: no register, no link (L7); all records stay."""
+    store = store_in_scope(db.session(), g.actor, store_id)
+    name, form, status = store.name, CloseForm(), 422
+    db.session().rollback()
+    if form.validate() and not form.sure.data:
+        form.fail("sure", "「上の内容を確認しました」にチェックを付けてください。閉店は行われていません。")
+    elif form.validate():
+        try:
+            told = closing.close_store(db.session(), deliverer(), g.actor, store_id, form.revision.data or 0)
+            if told:
+                flash(f"店舗「{name}」を閉店しました。記録は残っています。", "success")
+            else:
+                flash(
+                    f"店舗「{name}」を閉店しました。お席トットくんに接続できなかったため、お席トットくんの「Client id 発行」でも無効にしてください。",
+                    "warning",
+                )
+            return go(url_for("stores.edit", store_id=store_id))
+        except UserError as error:
+            if error.status == 404:
+                raise
+            status = error.status
+            form.add(error)
+    return _close_page(store_id, form, status)
+
+
+@blueprint.post("/<uuid:store_id>/reopen")
+@permission("company")
+def reopen(store_id: uuid.UUID) -> BaseResponse:
+    """営業再開."""
+    store_in_scope(db.session(), g.actor, store_id)
+    form = CloseForm()
+    form.validate()
+    closing.reopen_store(db.session(), g.actor, store_id, form.revision.data or 0, clock.now())
+    flash(
+        "営業を再開しました。レジは、登録済みの端末で「開局」から使用できます。予約連携は、新しいClient idで連携を開始してください。",
+        "success",
+    )
+    return go(url_for("stores.edit", store_id=store_id))
 
 
 def _templates(form: TemplateForm, status: int = 200) -> Response:

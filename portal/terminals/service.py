@@ -80,6 +80,12 @@ def register(session: Session, actor: Actor, code: str, now: datetime) -> str:
             "管理画面の「端末管理」で発行したコードを入力してください。",
             field="code",
         )
+    if session.get_one(Store, terminal.store_id).closed_at is not None:
+        raise UserError(
+            "この端末の店舗は閉店しています。",
+            "営業を再開する場合は、企業管理者に、店舗一覧の「営業を再開する」を依頼してください。",
+            field="code",
+        )
     if terminal.code_expires_at is None or terminal.code_expires_at < now:
         raise UserError(
             "端末登録コードの有効期限が切れています。",

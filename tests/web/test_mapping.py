@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import uuid
+from datetime import timedelta
 
 import pytest
 
-from tests.conftest import World
+from portal import jobs
+from portal.mapping import tasks
+from tests.conftest import TOKYO, World
 
 HTMX = {"HX-Request": "true"}
 
@@ -120,3 +123,55 @@ def test_T7_the_list_of_stores_searches_and_tells_who_is_not_checked(world: Worl
     assert "該当する店舗がありません" in manager.get("/mapping/?name=新宿", **HTMX).text
     other = world.one("SELECT id FROM pos.store WHERE company_id = 1 AND code = '002'")
     assert manager.get(f"/mapping/{other}").status_code == 404
+
+
+def at_night(world: World, hour: int, minute: int = 0) -> None:
+    now = world.clock.now().astimezone(TOKYO)
+    later = (now + timedelta(days=1)).replace(hour=hour, minute=minute, second=0, microsecond=0)
+    world.clock.offset += later - now
+
+
+def ask_all(world: World) -> None:
+    with world.app.app_context():
+        jobs.defer_soon(tasks.check_company, company_id=1)
+    jobs.run_due(world.app)
+
+
+def test_T7_each_store_is_asked_once_a_night_in_its_turn(world: World, store: str) -> None:
+    world.login().get(f"/mapping/{store}")
+    link = world.one("SELECT id FROM pos.reservation_link WHERE store_id = :s", s=store)
+    turn = timedelta(minutes=tasks.TURN * tasks.turn_of(link))
+    world.run("UPDATE ledger.seat SET name = 'Ｃ１' WHERE name = 'C1'")
+    at_night(world, 2)
+    world.clock.offset += turn - timedelta(minutes=1)
+    world.network.calls.clear()
+    ask_all(world)
+    assert world.network.calls == []
+    world.clock.offset += timedelta(minutes=1)
+    ask_all(world)
+    assert world.network.calls == ["GET /api/v1/mapping"]
+    begins, _ = tasks.night_of(world.clock.now())
+    assert world.one("SELECT checked_at FROM pos.mapping_check") >= begins
+    assert world.one("SELECT pairs FROM pos.mapping_check") == 2
+    at = world.one("SELECT checked_at FROM pos.mapping_check")
+    world.clock.offset += timedelta(hours=1)
+    ask_all(world)
+    assert world.one("SELECT checked_at FROM pos.mapping_check") == at
+
+
+def test_T7_a_silent_ledger_leaves_the_figures_marked_and_is_asked_again(world: World, store: str) -> None:
+    admin = world.login()
+    admin.get(f"/mapping/{store}")
+    before = world.one("SELECT checked_at FROM pos.mapping_check")
+    at_night(world, 5)
+    world.network.fault = "down"
+    ask_all(world)
+    assert (
+        world.one("SELECT checked_at FROM pos.mapping_check"),
+        world.one("SELECT mapped FROM pos.mapping_check"),
+    ) == (before, 8)
+    assert "確認できません" in world.login().get("/mapping/?show=unknown").text
+    world.network.fault = ""
+    world.clock.offset += timedelta(minutes=5)
+    ask_all(world)
+    assert world.one("SELECT error IS NULL AND checked_at > :b FROM pos.mapping_check", b=before)
