@@ -186,7 +186,7 @@ def test_L4_T1_T3_S2_P1_P3_P4_O11_from_link_to_checkout(address: str, chromium: 
     look(ledger, "ledger-timetable")
 
 
-def test_C5_handy_on_a_phone(address: str, chromium: Browser) -> None:
+def test_C0_C5_handy_on_a_phone(address: str, chromium: Browser) -> None:
     admin = person(chromium).new_page()
     login(admin, address, "admin")
     admin.goto(address + "/stores/terminals/")

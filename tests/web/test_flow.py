@@ -94,7 +94,7 @@ def test_L4_lost_answer_is_asked_again_and_links_once(world: World, fault: str) 
     assert world.one("SELECT count(*) FROM ledger.pos_link WHERE pos_store_code = '002'") == 1
 
 
-def test_T1_T2_T3_T5_tables_are_pushed_and_mapped_by_name(world: World) -> None:
+def test_T1_T2_M1_T3_T5_tables_are_pushed_and_mapped_by_name(world: World) -> None:
     admin, ledger = world.login(), world.ledger_login()
     store = world.one("SELECT id FROM pos.store WHERE company_id = 1 AND code = '001'")
     page = ledger.post("/seats/sync").text
@@ -129,6 +129,17 @@ def test_T1_T2_T3_T5_tables_are_pushed_and_mapped_by_name(world: World) -> None:
         f"/stores/tables/{store}/{table}", name="X", capacity="4", position="1", kind="normal", revision="1"
     )
     assert stale.status_code == 409
+
+
+def test_M2_the_manuals_two_lines_count_all_that_are_mapped_until_OK(world: World) -> None:
+    ledger = world.ledger_login()
+    world.run("UPDATE ledger.seat SET name = 'A7' WHERE name = 'Ａ７'")
+    for _ in range(2):
+        # n is of all seats mapped, not of those newly mapped: the second time as the first.
+        page = ledger.post("/seats/sync").text
+        assert "成功しました。<br>9件の座席をマッピングしました</p>" in page
+        assert re.search(r'<a class="btn btn-ledger" href="/seats">OK</a>', page)
+    assert "マッピングしました" not in ledger.get("/seats").text
 
 
 def test_T4_seat_shows_its_table_as_item_7(world: World) -> None:
@@ -176,6 +187,18 @@ def test_C1_P1_O11_reservation_from_list_to_checkout(world: World, booked: Booke
     ledger = world.ledger_login().get("/").text
     assert "退店済み" in ledger
     assert "0001" in ledger
+
+
+def test_C4_the_full_name_and_the_total_party_without_its_split(world: World, booked: Booked) -> None:
+    reservation = booked("勘解由小路 左衛門三郎")
+    world.run("UPDATE ledger.reservation SET party_size = 7 WHERE id = :i", i=reservation)
+    pos = world.register()
+    pos.post("/register/reservations")
+    for path in ("/register/reservations", f"/register/reservations/{reservation}"):
+        page = pos.get(path).text
+        assert "勘解由小路 左衛門三郎" in page
+        assert re.search(r"\b7(<[^>]+>|\s)*[人名]", page), page
+        assert not re.search("大人|子供|小人", page)
 
 
 def test_P2_party_size_and_time_are_taken_over(world: World, booked: Booked) -> None:

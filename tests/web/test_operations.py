@@ -20,7 +20,7 @@ CASES = list(csv.DictReader(TABLE.splitlines()))
 
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{c['rule']}-{c['id']}" for c in CASES])
-def test_operation(world: World, case: dict[str, str]) -> None:
+def test_O13_operation(world: World, case: dict[str, str]) -> None:
     """Services and both screens; O13: the line before the act is what the ledger shows after it."""
     evening = Evening(world)
     evening.do(case["start"])

@@ -276,12 +276,18 @@ def test_L5_the_other_providers_are_recorded_and_exclude(world: World) -> None:
     assert "未連携" in admin.get(f"/operations/links/{second}").text
 
 
-def test_L2_L10_the_list_shows_rate_readiness_and_filters(world: World) -> None:
+def test_L2_L3_L10_the_list_shows_rate_readiness_and_filters(world: World) -> None:
     admin = world.login()
     page = admin.get("/operations/links").text
     assert "1 <small>/ 3 店舗" in page
     assert "1-3 / 3" in page
     assert "未マッピング" in page
+    shown = {code: row for code in ("001", "002", "003") for row in page.split("<tr") if f">{code}<" in row}
+    assert "お席トットくん連携中" in shown["001"]
+    assert "未連携" in shown["002"]
+    for code, row in shown.items():
+        assert f'href="/operations/links/{store_id(world, code)}"' in row
+        assert "の連携設定" in row
     assert "渋谷店" in admin.get("/operations/links?state=preparing", **HTMX).text
     assert "渋谷店" not in admin.get("/operations/links?state=unlinked", **HTMX).text.split("<tbody>")[1]
     csv = admin.get("/operations/links.csv").text
