@@ -22,6 +22,14 @@ class LedgerUnavailableError(Exception):
     """No usable answer: network, time-out, 5xx, garbage. Whether it was applied is not known."""
 
 
+class LedgerBusyError(LedgerUnavailableError):
+    """429: asked too often. ``wait``: seconds until it may be asked again."""
+
+    def __init__(self, wait: int) -> None:
+        super().__init__("HTTP 429")
+        self.wait = wait
+
+
 class LedgerProblemError(Exception):
     """The ledger said no; ``code`` is the contract's."""
 
@@ -94,7 +102,12 @@ class LedgerClient:
             self.tell(method, path, "unavailable")
             raise LedgerUnavailableError(type(error).__name__) from error
         self.tell(method, path, str(answer.status_code))
-        if answer.status_code >= 500 or answer.status_code == 429:
+        if answer.status_code == 429:
+            asked = answer.headers.get("Retry-After", "")
+            raise LedgerBusyError(
+                int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 6 else 60
+            )
+        if answer.status_code >= 500:
             raise LedgerUnavailableError(f"HTTP {answer.status_code}")
         if answer.status_code >= 400:
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -26,12 +27,15 @@ KEPT = timedelta(hours=1)
 def fetch(session: Session, deliverer: Deliverer, terminal: Terminal, *, seconds: float = 2.5) -> bool:
     """Fetch for one terminal; False where the ledger did not answer (the list then stays as it was).
 
-    A terminal in training fetches nothing (S4). Raises nothing of the network.
+    A terminal in training fetches nothing (S4). Of a link that is over nothing is shown any more: its guests are not
+    ours (L7). Raises nothing of the network.
     """
     store = session.get_one(Store, terminal.store_id)
     link = session.scalar(
         select(ReservationLink).where(ReservationLink.store_id == store.id, ReservationLink.state == "active")
     )
+    if link is None and not terminal.training and terminal.feed_snapshot_id is not None:
+        run_write(session, partial(_forget, terminal_id=terminal.id, now=deliverer.clock.now()))
     if terminal.training or link is None or link.access_token_encrypted is None:
         return True
     known = Link(link.id, link.company_id, link.store_id, deliverer.tokens.open(link.access_token_encrypted))
@@ -79,6 +83,18 @@ def fetch(session: Session, deliverer: Deliverer, terminal: Terminal, *, seconds
 
     run_write(session, keep)
     return True
+
+
+def _forget(session: Session, terminal_id: uuid.UUID, now: datetime) -> None:
+    """The store is not linked: the terminal's list is empty, and what nobody shows any more is deleted."""
+    row = session.get_one(Terminal, terminal_id)
+    row.feed_snapshot_id = row.feed_fetched_at = None
+    session.flush()
+    over = select(ReservationLink.id).where(
+        ReservationLink.store_id == row.store_id, ReservationLink.state == "ended"
+    )
+    for link_id in session.scalars(over).all():
+        prune(session, link_id, now)
 
 
 def prune(session: Session, link_id: uuid.UUID, now: datetime) -> None:

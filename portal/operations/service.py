@@ -13,7 +13,7 @@ from portal.audit.models import record
 from portal.database import constraint_name, run_write
 from portal.identity.service import Actor
 from portal.kernel.errors import ConflictError, UserError
-from portal.link.client import LedgerProblemError, LedgerUnavailableError
+from portal.link.client import LedgerBusyError, LedgerProblemError, LedgerUnavailableError
 from portal.link.contract import LinkAnswer, LinkRequest
 from portal.link.delivery import Deliverer, open_lane
 from portal.operations.models import OTOSEKI, PROVIDER_LABELS, ReservationLink
@@ -106,6 +106,11 @@ def start_link(
         run_write(session, give_up)
         text = REFUSALS.get(problem.code, "お席トットくんに連携を断られました。")
         raise UserError(text, ASK_AGAIN, field="client_id") from None
+    except LedgerBusyError as busy:
+        raise UserError(
+            "お席トットくんが、いまは連携の受付を制限しています。",
+            f"約{max(1, -(-busy.wait // 60))}分後に、同じClient idでもう一度「連携開始」を押してください。",
+        ) from None
     except LedgerUnavailableError:
         raise UserError(
             "お席トットくんから応答がなく、連携を開始できたか確認できませんでした。",

@@ -42,11 +42,13 @@ def device_of(session: Session, terminal: Terminal, now: datetime) -> Device:
     state = "training" if terminal.training else ("linked" if link_id else "unlinked")
     if state == "linked":
         known = session.execute(
-            select(DeliveryLane.failing_since, ReservationLink.cut_at)
+            select(DeliveryLane.failing_since, ReservationLink.cut_at, ReservationLink.state)
             .join(ReservationLink, ReservationLink.id == DeliveryLane.link_id)
             .where(DeliveryLane.link_id == link_id)
         ).first()
-        if known is not None and known.cut_at is not None:
+        if known is not None and known.state == "ended":
+            state = "ended"
+        elif known is not None and known.cut_at is not None:
             state = "cut"
         elif known is not None and known.failing_since is not None:
             state = "down"

@@ -289,7 +289,7 @@ def ensure_group_free(
 
 def _who_took(session: Session, reservation_id: uuid.UUID) -> str:
     statement = select(Visit).where(Visit.reservation_id == reservation_id, Visit.status != "cancelled")
-    return _who(session, session.scalar(statement))
+    return _who(session, session.scalar(statement.order_by(Visit.seated_at.desc()).limit(1)))
 
 
 def warn_from_last_fetch(

@@ -15,7 +15,7 @@ from portal.database import bulk_insert, run_write
 from portal.identity.service import Actor
 from portal.kernel.errors import ConflictError, NotFoundError, UserError
 from portal.kernel.ids import new_id
-from portal.link.client import LedgerProblemError, LedgerUnavailableError
+from portal.link.client import LedgerBusyError, LedgerProblemError, LedgerUnavailableError
 from portal.link.contract import MAX_STATES, LinkCheck, LinkCheckItem
 from portal.link.delivery import Deliverer
 from portal.operations import service as operations
@@ -27,6 +27,7 @@ from portal.rollout.run import wake
 from portal.stores.models import Store
 
 UNCHECKED = "Client idは実行時に確認します。(お席トットくんから応答がありませんでした)"
+BUSY = "Client idは実行時に確認します。(誤ったClient idの確認が続いたため、お席トットくんが受け付けていません。約{minutes}分後にもう一度お試しください)"
 ROWS = cast(Table, BatchRow.__table__)
 PACE = timedelta(seconds=30)
 # A dry run holds Client ids: it is forgotten when nobody starts it.
@@ -54,6 +55,7 @@ def ask_ledger(deliverer: Deliverer, company_code: str, verdicts: Sequence[Verdi
     """The dry run's last question: would these Client ids be taken? Without an answer it is asked at the run."""
     wanted = [verdict for verdict in verdicts if verdict.code == OK]
     told: dict[int, Verdict] = {}
+    unchecked = UNCHECKED
     for begin in range(0, len(wanted), MAX_STATES):
         part = wanted[begin : begin + MAX_STATES]
         items = [
@@ -61,12 +63,19 @@ def ask_ledger(deliverer: Deliverer, company_code: str, verdicts: Sequence[Verdi
             for v in part
         ]
         try:
-            codes = deliverer.client.check_link(None, LinkCheck(items=items)).codes
+            # Once told to wait, the rest is not asked.
+            codes = (
+                deliverer.client.check_link(None, LinkCheck(items=items)).codes
+                if unchecked is UNCHECKED
+                else []
+            )
+        except LedgerBusyError as busy:
+            codes, unchecked = [], BUSY.format(minutes=max(1, -(-busy.wait // 60)))
         except (LedgerUnavailableError, LedgerProblemError):
             codes = []
         for at, verdict in enumerate(part):
             code = codes[at] if at < len(codes) else None
-            note = verdict.note if at < len(codes) else f"{UNCHECKED} {verdict.note}".strip()
+            note = verdict.note if at < len(codes) else f"{unchecked} {verdict.note}".strip()
             told[id(verdict)] = Verdict(verdict.line, verdict.store, code or OK, note)
     return [told.get(id(verdict), verdict) for verdict in verdicts]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from flask import Blueprint, Response, current_app, g, request
 from sqlalchemy.orm import Session
@@ -27,6 +27,10 @@ from portal.web.context import csrf, permission
 blueprint = Blueprint("terminal_api", __name__, url_prefix="/api/v1")
 csrf.exempt(blueprint)
 blueprint.before_request(access.authenticate)
+# In the words of the API: where the ledger ended the link, what is owed waits; a link that was given up is none.
+LINK_STATES: dict[str, Literal["linked", "down", "unlinked", "training"]] = {
+    "linked": "linked", "down": "down", "cut": "down", "ended": "unlinked", "unlinked": "unlinked", "training": "training",
+}  # fmt: skip
 
 
 @blueprint.errorhandler(ApiError)
@@ -87,7 +91,7 @@ def state() -> Response:
     return answer(
         wire.TerminalState(
             name=found.name, kind=cast(Any, found.kind), training=found.training, store_name=found.store_name,
-            business_date=found.business_date, link=cast(Any, found.link_state), master_synced_at=found.synced_at,
+            business_date=found.business_date, link=LINK_STATES[found.link_state], master_synced_at=found.synced_at,
             open=days.is_open(db.session(), found.store_id, found.business_date, found.training),
         )
     )  # fmt: skip

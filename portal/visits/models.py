@@ -43,6 +43,8 @@ class Visit(Base):
     training: Mapped[bool]
     kind: Mapped[str]
     reservation_id: Mapped[uuid.UUID | None]
+    # Of two visits of one reservation, from before the index below held it across links: the earlier one.
+    repeats: Mapped[bool] = mapped_column(default=False, server_default="false")
     guest_name: Mapped[str] = mapped_column(default="", server_default="")
     memo: Mapped[str] = mapped_column(default="", server_default="")
     payment_memo: Mapped[str] = mapped_column(default="", server_default="")
@@ -102,10 +104,12 @@ Index("ix_visit_store_id_business_date", Visit.store_id, Visit.business_date)
 Index("ix_visit_store_open", Visit.store_id, postgresql_where=Visit.status.in_(("seated", "paid")))
 Index(
     "uq_visit_reservation",
-    Visit.link_id,
+    Visit.store_id,
     Visit.reservation_id,
     unique=True,
-    postgresql_where=(Visit.status != "cancelled") & Visit.reservation_id.is_not(None),
+    postgresql_where=(Visit.status != "cancelled")
+    & Visit.reservation_id.is_not(None)
+    & Visit.repeats.is_(False),
 )
 
 

@@ -111,8 +111,8 @@ class Model:
             return True
         if any(is_waiting(t) for t in tables) or self._group_refuses(tables, training, None):
             return False
-        rivals = [v for v in self.visits.values() if v.booking == booking and v.link == link]
-        return link is None or all(v.now.status == "cancelled" for v in rivals)
+        rivals = [v for v in self.visits.values() if v.booking == booking]
+        return all(v.now.status == "cancelled" for v in rivals)
 
     def seat(self, visit: Visit) -> None:
         self.visits[visit.id] = visit

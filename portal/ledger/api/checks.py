@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from portal.database import bind_company, run_write
 from portal.kernel.errors import UserError
 from portal.kernel.ids import hash_token, parse_id
+from portal.ledger.api import throttle
 from portal.ledger.api.document import documented
 from portal.ledger.api.views import ApiError, _body, _link_id, answer, blueprint, clock
 from portal.ledger.database import ledger_db
@@ -85,11 +86,21 @@ def map_seats() -> Response:
 
 @blueprint.post("/link/check")
 @permission("public")
-@documented(LinkCheckAnswer, 422, body=LinkCheck, token=False)
+@documented(LinkCheckAnswer, 422, 429, body=LinkCheck, token=False)
 def check_link() -> Response:
-    """Would these Client ids be taken? No more is told than POST /link tells (L9)."""
-    wanted = _body(LinkCheck)
-    return answer(LinkCheckAnswer(codes=[_refusal(item) for item in wanted.items]))
+    """Would these Client ids be taken? No more is told than POST /link tells (L9).
+
+    Who mostly guesses has to wait: 429 with Retry-After.
+    """
+    wanted, session, now = _body(LinkCheck), ledger_db.session(), clock.now()
+    keys = throttle.keys_of(request.remote_addr or "", [item.company_code for item in wanted.items])
+    wait = throttle.seconds_to_wait(session, keys, now)
+    if wait:
+        raise ApiError(429, "RATE_LIMITED", "too many unknown Client ids", wait=wait)
+    codes = [_refusal(item) for item in wanted.items]
+    session.rollback()
+    run_write(session, lambda s: throttle.count(s, keys, codes, now))
+    return answer(LinkCheckAnswer(codes=codes))
 
 
 def _refusal(item: LinkCheckItem) -> Code | None:

@@ -62,9 +62,9 @@ class Window(BaseModel):
 class ApiError(Exception):
     """An answer that is not 2xx, as the contract words it."""
 
-    def __init__(self, status: int, code: Code, message: str = "") -> None:
+    def __init__(self, status: int, code: Code, message: str = "", *, wait: int = 0) -> None:
         super().__init__(code)
-        self.status, self.code, self.message = status, code, message
+        self.status, self.code, self.message, self.wait = status, code, message, wait
 
 
 def answer(body: BaseModel, status: int = 200) -> Response:
@@ -75,7 +75,10 @@ def answer(body: BaseModel, status: int = 200) -> Response:
 
 @blueprint.errorhandler(ApiError)
 def _api_error(error: ApiError) -> Response:
-    return answer(Problem(code=error.code, message=error.message), error.status)
+    response = answer(Problem(code=error.code, message=error.message), error.status)
+    if error.wait:
+        response.headers["Retry-After"] = str(error.wait)
+    return response
 
 
 @blueprint.errorhandler(404)

@@ -1,0 +1,116 @@
+"""After 連携解除 a register may still show what it had fetched: each reservation is seated once all the same (L7, P8)."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+
+import psycopg
+
+from portal import migrate
+from portal.embedded import EmbeddedPostgres
+from portal.kernel.business_day import TOKYO
+from tests.conftest import Browser, World
+from tests.terminal import Kiosk
+from tests.web.test_links import issue, revoke
+
+
+def seat(pos: Browser, table: str, reservation: str) -> tuple[int, str]:
+    answer = pos.post(
+        f"/register/seat/{table}", op_id=str(uuid.uuid4()), reservation=reservation, party_size="2", stay="60",
+        memo="", then="tables",
+    )  # fmt: skip
+    return answer.status_code, answer.text
+
+
+def test_L7_P8_a_stale_list_seats_a_reservation_once_and_is_empty_after_the_next_fetch(
+    world: World, booked: Callable[..., str]
+) -> None:
+    now = world.clock.now().astimezone(TOKYO)
+    world.clock.offset += now.replace(hour=19, minute=0, second=0, microsecond=0) - now
+    first, later = booked("佐藤 花子"), booked("鈴木 一郎")
+    terminals = [world.register("POS-1"), world.register("POS-2")]
+    admin = world.login()
+    for pos in terminals:
+        assert "佐藤 花子" in pos.get("/register/reservations").text
+    store = world.one("SELECT id FROM pos.store WHERE company_id = 1 AND code = '001'")
+    assert admin.post(f"/operations/links/{store}/end").status_code == 303
+    gate, answers = threading.Barrier(2), []
+
+    def press(pos: Browser, table: str) -> None:
+        gate.wait()
+        answers.append(seat(pos, table, first))
+
+    threads = [threading.Thread(target=press, args=(p, world.table(t))) for p, t in zip(terminals, ("A1", "A2"), strict=True)]  # fmt: skip
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(code for code, _ in answers) == [303, 409]
+    assert any("配席済みになりました" in text for _, text in answers)
+    assert world.one("SELECT count(*) FROM pos.visit WHERE reservation_id IS NOT NULL") == 1
+    # 🔄: of a link that is over nothing is shown any more, and the page says what to do.
+    page = terminals[0].post("/register/reservations")
+    page = terminals[0].get(page.location or "/register/reservations").text
+    assert "鈴木 一郎" not in page
+    assert "連携していないため、予約は表示されません" in page
+    assert "マスタ同期を行ってください" in page
+    assert "連携解除" in terminals[0].get("/register/tables").text
+    assert "鈴木 一郎" in terminals[1].get("/register/reservations?fetched=1").text
+    terminals[1].post("/register/master-sync")
+    assert "鈴木 一郎" not in terminals[1].get("/register/reservations?fetched=1").text
+    # Nobody shows the guests any more: they are gone from here too.
+    world.clock.offset += timedelta(hours=2)
+    terminals[1].post("/register/reservations")
+    world.run("UPDATE pos.feed_snapshot SET fetched_at = fetched_at - interval '3 hours'")
+    # Linked again: the party that sits is not seated a second time, a 来店取消 makes it wait again (P7).
+    assert admin.post(f"/operations/links/{store}", client_id=issue(world.ledger_login())).status_code == 303
+    terminals[0].post("/register/master-sync")
+    code, text = seat(terminals[0], world.table("A5"), first)
+    assert (code, "配席済みになりました" in text) == (409, True)
+    visit = world.one("SELECT id FROM pos.visit WHERE reservation_id IS NOT NULL")
+    assert terminals[0].post(f"/register/visits/{visit}/cancel", op_id=str(uuid.uuid4())).status_code == 303
+    assert seat(terminals[0], world.table("A5"), first)[0] == 303
+    assert seat(terminals[0], world.table("A4"), later)[0] == 303
+
+
+def test_G4_a_terminal_of_the_api_is_told_of_a_link_that_was_ended(world: World) -> None:
+    pos = world.register()
+    kiosk = Kiosk(world)
+    kiosk.get("/master")
+    assert kiosk.get("/terminal").json["link"] == "linked"
+    revoke(world)
+    seat(pos, world.table("A1"), "")
+    assert kiosk.get("/terminal").json["link"] == "down"
+
+
+def test_reservations_seated_twice_by_an_earlier_version_survive_the_upgrade(
+    server: EmbeddedPostgres,
+) -> None:
+    name = f"u{uuid.uuid4().hex[:12]}"
+    migrate.ensure_database(server.url("postgres", "postgres"), name)
+    owner = server.url("portal_owner", name)
+    migrate.upgrade(owner, "0015")
+    plain = server.url("postgres", name).replace("+psycopg", "")
+    store, reservation = str(uuid.uuid4()), str(uuid.uuid4())
+    insert = (
+        "INSERT INTO pos.visit (id, company_id, store_id, training, kind, reservation_id, party_size, business_date, start_at,"
+        " stay_minutes, seated_at, status, changed_at, created_at) VALUES (gen_random_uuid(), 1, %s, false, 'reservation', %s, 2,"
+        " '2026-11-24', now(), 60, now() - %s * interval '1 minute', 'left', now(), now())"
+    )
+    with psycopg.connect(plain, autocommit=True) as db:
+        db.execute("INSERT INTO pos.company (company_id, code, name) VALUES (1, '10001', '試験')")
+        db.execute("INSERT INTO pos.store (id, company_id, code, name) VALUES (%s, 1, '001', '店')", (store,))
+        for minutes in (30, 10, 20):
+            db.execute(insert, (store, reservation, minutes))
+    migrate.upgrade(owner)
+    with psycopg.connect(plain, autocommit=True) as db:
+        rows = db.execute("SELECT repeats FROM pos.visit ORDER BY seated_at").fetchall()
+        assert rows == [(True,), (True,), (False,)]
+        try:
+            db.execute(insert, (store, reservation, 0))
+        except psycopg.errors.UniqueViolation:
+            return
+    raise AssertionError("a second visit of the reservation was taken")
