@@ -92,7 +92,7 @@ def test_reservations_seated_twice_by_an_earlier_version_survive_the_upgrade(
     name = f"u{uuid.uuid4().hex[:12]}"
     migrate.ensure_database(server.url("postgres", "postgres"), name)
     owner = server.url("portal_owner", name)
-    migrate.upgrade(owner, "0015")
+    migrate.upgrade(owner, "0016")
     plain = server.url("postgres", name).replace("+psycopg", "")
     store, reservation = str(uuid.uuid4()), str(uuid.uuid4())
     insert = (

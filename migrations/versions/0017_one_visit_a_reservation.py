@@ -1,14 +1,14 @@
 """A reservation has one visit whatever became of the link: also after 連携解除, where there is none (L7, P8).
 
-Revision ID: 0016
+Revision ID: 0017
 """
 
 from __future__ import annotations
 
 from alembic import op
 
-revision = "0016"
-down_revision = "0015"
+revision = "0017"
+down_revision = "0016"
 branch_labels = None
 depends_on = None
 
