@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from flask import Blueprint, Response, g, request, url_for
@@ -42,9 +42,18 @@ def _search() -> tuple[AuditForm, queries.Filter]:
     if form.since.data and form.until.data and form.since.data > form.until.data:
         form.fail("until", "期間は、開始日が終了日より前になるように入力してください。")
     return form, queries.Filter(
-        since=form.since.data, until=form.until.data, who=form.who.data or "", store_id=parse_id(form.store_id.data),
+        since=form.since.data, until=form.until.data, before=_before(), who=form.who.data or "", store_id=parse_id(form.store_id.data),
         group=form.group.data or "", action=form.action.data or "", text=form.text.data or "",
     )  # fmt: skip
+
+
+def _before() -> datetime | None:
+    """Where 「これより前を検索」 goes on; nonsense is left out."""
+    try:
+        given = datetime.fromisoformat(request.args.get("before", ""))
+    except ValueError:
+        return None
+    return given if given.tzinfo is not None else given.replace(tzinfo=UTC)
 
 
 def _today() -> date:
@@ -59,8 +68,9 @@ def index() -> Response:
     session = db.session()
     names = {s.id: s.name for s in visible_stores(session, g.actor)}
     rows: list[Any] = []
-    total, page = 0, 1
+    total, page, unread = 0, 1, None
     try:
+        unread = queries.unread(session, wanted)
         rows, total, page = page_of(session, queries.entries(wanted), request.args.get("page", 1, type=int), PER_PAGE,
                                     most=MOST_LISTED)  # fmt: skip
     except OperationalError as error:
@@ -74,7 +84,8 @@ def index() -> Response:
     given: dict[str, Any] = {k: v for k, v in request.args.items() if k != "page" and v}
     return render("audit/index.html", "results", form=form, rows=[row[0] for row in rows], total=total, page=page,
                   pages=max(1, -(-total // PER_PAGE)), per=PER_PAGE, stores=names, action_label=action_label,
-                  lines=lines, csv_url=url_for("audit.export", **given), most=MOST_LISTED,
+                  lines=lines, unread=unread, read=queries.MOST_READ,
+                  older_url=url_for("audit.index", **{**given, "before": unread.isoformat()}) if unread else "", csv_url=url_for("audit.export", **given), most=MOST_LISTED,
                   pager_url=url_for("audit.index", **given) + ("&" if given else "?"),
                   status=422 if form.messages else 200)  # fmt: skip
 
@@ -96,7 +107,14 @@ def export() -> Response:
                      store.name if store else "", action_label(entry.action), entry.target,
                      "、".join(f"{label}={old}" for label, old, _ in said if old),
                      "、".join(f"{label}={new}" for label, _, new in said if new)])  # fmt: skip
-    if len(rows) > MOST_CSV:
+    unread = queries.unread(session, wanted)
+    if unread is not None:
+        rows.append(
+            [
+                f"キーワードは、新しいものから{queries.MOST_READ:,}件({fmt.jdatetime(unread)}より後)で検索しました。これより前は、期間を短くして出力してください。"
+            ]
+        )
+    elif len(rows) > MOST_CSV:
         rows.append(
             [
                 f"{MOST_CSV:,}件を超えたため、これより前の履歴は出力していません。期間を短くして出力してください。"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,33 @@ def test_D4_without_a_period_the_last_month_is_searched_and_a_search_too_large_s
     answer = admin.get("/operations/audit")
     assert answer.status_code == 422
     assert "期間を短くして" in answer.text
+
+
+def test_D4_a_word_is_looked_for_in_the_newest_and_the_page_leads_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.run(
+        "INSERT INTO pos.audit_entry (id, company_id, at, actor_label, action, target, after)"
+        " SELECT gen_random_uuid(), 1, now() - n * interval '1 minute', '試験', 'slip_paid', 'No.' || n,"
+        " jsonb_build_object('slip', 'S' || n) FROM generate_series(0, 59) n"
+    )
+    monkeypatch.setattr(views.queries, "MOST_READ", 25)
+    admin = world.login()
+    assert "これより前を検索" not in admin.get("/operations/audit?who=試験").text
+    page = admin.get("/operations/audit?who=試験&text=S").text
+    assert "1-25 / 25" in page
+    assert "新しいものから25件" in page
+    seen = 25
+    while found := re.search(r'href="([^"]+)">これより前を検索', page):
+        page = admin.get(html.unescape(found[1])).text
+        seen += int(re.search(r"/ (\d+)", page.split('class="list-head"')[1])[1])  # type: ignore[index]
+    assert seen == 60
+    missed = admin.get("/operations/audit?who=試験&text=S59").text
+    assert "該当する操作履歴がありません" in missed
+    assert "これより前を検索" in missed
+    assert "1-25 / 25" in admin.get("/operations/audit?who=試験&text=S&before=nonsense").text
+    _, rows = read(admin.get("/operations/audit/export?who=試験&text=S").data.decode("utf-8-sig"))
+    assert "これより前は、期間を短くして出力してください" in rows[-1][1][0]
 
 
 def test_D4_the_application_can_only_add(world: World) -> None:
