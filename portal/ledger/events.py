@@ -106,45 +106,51 @@ def record(
     )  # fmt: skip
 
 
-def record_many(session: Session, rows: Iterable[dict[str, Any]]) -> None:
-    """Entries of a batch in one statement."""
-    full = [
-        {"id": new_id(), "target": "", "before": None, "after": None, "reason": ""} | dict(row)
-        for row in rows
-    ]
-    bulk_insert(session, cast(Table, Event.__table__), full)
+def traced(
+    session: Session,
+    link: PosLink,
+    before: Mapping[uuid.UUID, Mapping[str, Any]],
+    rows: Mapping[uuid.UUID, Reservation],
+    held: Mapping[uuid.UUID, Sequence[uuid.UUID]],
+    known: Mapping[uuid.UUID, str],
+    now: datetime,
+) -> list[dict[str, Any]]:
+    """What a linked POS changed, row by row, to be inserted with the changes.
+
+    ``before`` has no entry for a new row; ``known``: names of seats that were read already.
+    """
+    changes = []
+    for row_id, row in rows.items():
+        old, new = difference(before.get(row_id, {}), snapshot(row, held.get(row_id, [])))
+        if new:
+            changes.append((row_id, old if row_id in before else None, new))
+    used = {i for _, old, new in changes for side in (old or {}, new) for i in side.get("seats") or []}
+    names = {**known, **seat_names(session, used - known.keys())}
+    for _, before_it, after_it in changes:
+        for side in (before_it or {}, after_it):
+            if side.get("seats"):
+                side["seats"] = [names.get(i, "?") for i in side["seats"]]
+    return [
+        {
+            "id": new_id(), "company_id": link.company_id, "shop_id": link.shop_id, "at": now, "source": "pos",
+            "person": f"USENレジ {link.pos_store_name}", "action": "pos", "reservation_id": row_id, "target": "",
+            "before": old, "after": new, "reason": "",
+        }
+        for row_id, old, new in changes
+    ]  # fmt: skip
 
 
 def trace(
     session: Session,
     link: PosLink,
     before: Mapping[uuid.UUID, Mapping[str, Any]],
-    rows: Mapping[uuid.UUID, Reservation],
-    held: Mapping[uuid.UUID, Sequence[uuid.UUID]],
+    row: Reservation,
+    seats: Sequence[uuid.UUID],
     now: datetime,
 ) -> None:
-    """What a linked POS changed, row by row, in one statement; ``before`` has no entry for a new row."""
-    changes = []
-    for row_id, row in rows.items():
-        old, new = difference(before.get(row_id, {}), snapshot(row, held.get(row_id, [])))
-        if new:
-            changes.append((row_id, old if row_id in before else None, new))
-    names = seat_names(session, {i for _, old, new in changes for side in (old or {}, new) for i in side.get("seats") or []})  # fmt: skip
-    for _, before_it, after_it in changes:
-        for side in (before_it or {}, after_it):
-            if side.get("seats"):
-                side["seats"] = [names.get(i, "?") for i in side["seats"]]
-    record_many(
-        session,
-        [
-            {
-                "company_id": link.company_id, "shop_id": link.shop_id, "at": now, "source": "pos",
-                "person": f"USENレジ {link.pos_store_name}", "action": "pos", "reservation_id": row_id,
-                "before": old, "after": new,
-            }
-            for row_id, old, new in changes
-        ],
-    )  # fmt: skip
+    """What a linked POS changed of one row."""
+    rows = traced(session, link, before, {row.id: row}, {row.id: seats}, {}, now)
+    bulk_insert(session, cast(Table, Event.__table__), rows)
 
 
 def seat_names(session: Session, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, str]:

@@ -5,16 +5,26 @@ from __future__ import annotations
 import uuid
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from portal.database import fetch
 from portal.kernel.fmt import hm
 from portal.kernel.ids import new_id
 from portal.link.client import LedgerUnavailableError
 from portal.link.contract import VisitBatchAnswer, VisitResult, VisitState
 from portal.visits.domain import REFUSAL_MESSAGES
 from portal.visits.models import Notice, Visit
+
+QUIET = """
+UPDATE pos.visit SET answered_revision = revision, answer_outcome = 'accepted', answer_code = NULL,
+       answered_at = %(now)s, not_before = NULL, answered_version = %(version)s, warned_revision = revision
+FROM unnest(%(ids)s::uuid[], %(revisions)s::bigint[]) AS told (visit_id, told_revision)
+WHERE id = visit_id AND revision = told_revision AND answered_revision < revision
+  AND refused_since IS NULL AND visit.overlaps = '[]'
+RETURNING id
+"""
 
 
 def keep_answers(session: Session, sent: list[VisitState], answer: VisitBatchAnswer, now: datetime) -> None:
@@ -24,34 +34,38 @@ def keep_answers(session: Session, sent: list[VisitState], answer: VisitBatchAns
         result = results.get(state.visit_id)
         if result is None or result.revision != state.revision:
             raise LedgerUnavailableError("an answer without a result for each state")
+    quiet = [result for result in results.values() if result.outcome == "accepted" and not result.overlaps]
+    kept = _keep_quiet(session, quiet, answer.version, now)
+    rest = [state.visit_id for state in sent if state.visit_id not in kept]
+    if not rest:
+        return
     visits = session.scalars(
         select(Visit)
-        .where(Visit.id.in_([state.visit_id for state in sent]))
+        .where(Visit.id.in_(rest))
         .order_by(Visit.id)
         .with_for_update()
         .execution_options(populate_existing=True)
     ).all()
-    plain: list[uuid.UUID] = []
     for visit in visits:
         result = results[visit.id]
-        if not visit.answered_revision < result.revision <= visit.revision:
-            continue
-        quiet = result.outcome == "accepted" and not result.overlaps and not visit.overlaps
-        if quiet and visit.refused_since is None and result.revision == visit.revision:
-            plain.append(visit.id)
-        else:
+        if visit.answered_revision < result.revision <= visit.revision:
             _keep(session, visit, result, answer.version, now)
-    if plain:
-        # The common case in one statement: a long outage leaves thousands of them.
-        session.execute(
-            update(Visit)
-            .where(Visit.id.in_(plain))
-            .values(
-                answered_revision=Visit.revision, answer_outcome="accepted", answer_code=None, answered_at=now,
-                not_before=None, answered_version=answer.version, warned_revision=Visit.revision,
-            )
-            .execution_options(synchronize_session=False)
-        )  # fmt: skip
+
+
+def _keep_quiet(
+    session: Session, results: list[VisitResult], version: int, now: datetime
+) -> set[uuid.UUID]:  # fmt: skip
+    """The common case in one statement, a long outage leaves thousands: accepted, and nobody need be told.
+
+    Gives those that it has kept: what changed meanwhile, or was refused or overlapped before, is not among them.
+    """
+    if not results:
+        return set()
+    values = {
+        "ids": [result.visit_id for result in results], "revisions": [result.revision for result in results],
+        "now": now, "version": version,
+    }  # fmt: skip
+    return {row.id for row in fetch(session, QUIET, values)}
 
 
 def _keep(session: Session, visit: Visit, result: VisitResult, version: int, now: datetime) -> None:

@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Literal
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import or_, update
 from sqlalchemy.orm import Session
 
-from portal.database import run_write
+from portal.database import fetch, run_write
 from portal.kernel.clock import Clock
 from portal.kernel.ids import new_id
 from portal.link.answers import add_notice, keep_answers
@@ -31,6 +31,29 @@ RECHECK = timedelta(seconds=10)
 MOST_BACKOFF = timedelta(seconds=15)
 RESEND = timedelta(days=3)
 Outcome = Literal["done", "busy", "failed", "idle"]
+# Whoever finds the lane free has it with the same statement; who finds nothing owed rolls it back.
+BEGIN = """
+UPDATE pos.delivery_lane lane SET lease_token = %(lease)s, lease_until = %(until)s,
+       recheck_at = CASE WHEN free.ask THEN %(recheck)s ELSE lane.recheck_at END
+FROM (
+    SELECT own.link_id, link.company_id, link.store_id, link.access_token_encrypted, own.recheck_at <= %(now)s AND EXISTS (
+               SELECT FROM pos.visit WHERE link_id = own.link_id AND answer_outcome = 'refused' AND dropped_at IS NULL
+           ) AS ask, own.tables_owed_at IS NOT NULL AS listed
+    FROM pos.delivery_lane own JOIN pos.reservation_link link ON link.id = own.link_id
+    WHERE own.link_id = %(link)s AND (own.lease_until IS NULL OR own.lease_until < %(now)s)
+      AND link.state = 'active' AND link.access_token_encrypted IS NOT NULL
+    FOR UPDATE OF own SKIP LOCKED
+) free
+WHERE lane.link_id = free.link_id
+RETURNING free.*
+"""
+LANE = "SELECT lease_token, epoch, last_error, tables_owed_at FROM pos.delivery_lane WHERE link_id = %(link)s FOR UPDATE"
+SETTLE = """
+UPDATE pos.delivery_lane SET lease_token = %(lease)s, lease_until = CASE WHEN %(ours)s THEN %(until)s ELSE lease_until END,
+       ledger_version = %(version)s, last_ok_at = %(now)s, next_try_at = %(now)s,
+       failures = 0, failing_since = NULL, last_error = NULL
+WHERE link_id = %(link)s
+"""
 
 
 def _sleep(seconds: float) -> bool:
@@ -106,34 +129,22 @@ class Deliverer:
     def _begin(self, session: Session, link_id: uuid.UUID, lease: uuid.UUID) -> Turn | None:
         """Take the lease and what is owed; with nothing to do the lease is not kept. None: it is held."""
         now = self.clock.now()
-        row = session.get(ReservationLink, link_id)
-        if row is None or row.state != "active" or row.access_token_encrypted is None:
+        values = {"link": link_id, "lease": lease, "now": now, "until": now + LEASE, "recheck": now + RECHECK}
+        free = fetch(session, BEGIN, values)
+        if not free:
             return None
-        lane = session.scalar(
-            select(DeliveryLane)
-            .where(
-                DeliveryLane.link_id == link_id,
-                or_(DeliveryLane.lease_until.is_(None), DeliveryLane.lease_until < now),
-            )
-            .with_for_update(skip_locked=True)
-            .execution_options(populate_existing=True)
-        )
-        if lane is None:
-            return None
-        link = Link(row.id, row.company_id, row.store_id, self.tokens.open(row.access_token_encrypted))
-        ask = False
-        if lane.recheck_at <= now:
-            refused = select(Visit.id).where(
-                Visit.link_id == link_id, Visit.answer_outcome == "refused", Visit.dropped_at.is_(None)
-            )
-            ask = session.scalar(refused.limit(1)) is not None
-        tables = owed_list(session, lane)
-        states = [] if ask or tables else owed_states(session, link)
-        if ask:
-            lane.recheck_at = now + RECHECK
-        held = ask or bool(states) or tables is not None
-        lane.lease_token, lane.lease_until = (lease, now + LEASE) if held else (None, None)
-        return Turn(link, lease, states, ask, tables)
+        found = free[0]
+        link = Link(link_id, found.company_id, found.store_id, self.tokens.open(found.access_token_encrypted))
+        turn = Turn(link, lease, [], found.ask)
+        if found.ask:
+            return turn
+        if found.listed:
+            lane = session.get_one(DeliveryLane, link_id, populate_existing=True)
+            return self._next(session, turn, lane, now)
+        states = owed_states(session, link)
+        if not states:
+            session.rollback()
+        return replace(turn, states=states)
 
     def _reopen(self, session: Session, turn: Turn, signals: Signals) -> Turn:
         """Refused states are asked about again once the ledger has changed, or their time has come (D2)."""
@@ -178,15 +189,30 @@ class Deliverer:
     def _settle(self, session: Session, turn: Turn, answer: VisitBatchAnswer, *, last: bool) -> Turn:
         """Keep the answers; the next states, while the lease is still ours. ``last``: leave the rest."""
         now = self.clock.now()
-        lane = session.get_one(DeliveryLane, turn.link.id, with_for_update=True, populate_existing=True)
+        lane = fetch(session, LANE, {"link": turn.link.id})[0]
         keep_answers(session, turn.states, answer, now)
+        if lane.last_error == OVER:
+            notice_stands(session, turn.link.id)
+        if lane.epoch != answer.epoch or lane.tables_owed_at is not None:
+            return self._restored(session, turn, answer, now, last=last)
+        ours = lane.lease_token == turn.lease
+        states = owed_states(session, turn.link) if ours and not last else []
+        kept = None if ours and not states else lane.lease_token
+        fetch(session, SETTLE, {
+            "link": turn.link.id, "now": now, "version": answer.version, "lease": kept, "ours": ours,
+            "until": now + LEASE if states else None,
+        })  # fmt: skip
+        return replace(turn, states=states, ask=False, tables=None)
+
+    def _restored(
+        self, session: Session, turn: Turn, answer: VisitBatchAnswer, now: datetime, *, last: bool
+    ) -> Turn:
+        """``_settle`` where the ledger was restored meanwhile: it is to have its table list first."""
+        lane = session.get_one(DeliveryLane, turn.link.id, populate_existing=True)
         notice_epoch(session, lane, answer.epoch, now)
         if last and lane.lease_token == turn.lease:
             lane.lease_token, lane.lease_until = None, None
         following = self._next(session, turn, lane, now)
-        # After what is owed was read, so that the lane is written once.
-        if lane.last_error == OVER:
-            notice_stands(session, turn.link.id)
         lane.ledger_version, lane.last_ok_at, lane.next_try_at = answer.version, now, now
         lane.failures, lane.failing_since, lane.last_error = 0, None, None
         return following

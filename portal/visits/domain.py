@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 import uuid
+from typing import Any
+
+from sqlalchemy import Row
 
 from portal.link.contract import VisitState
 from portal.visits.models import Visit
@@ -60,7 +63,7 @@ def delivery_state(visit: Visit) -> str:
 
 
 def wire_state(
-    visit: Visit, table_ids: list[object], waiting_only: bool, merged_into: object = None
+    visit: Visit | Row[Any], table_ids: list[object], waiting_only: bool, merged_into: object = None
 ) -> VisitState:
     """The whole state as the contract sends it (design.md §3)."""
     if visit.status in ("cancelled", "merged") or waiting_only:

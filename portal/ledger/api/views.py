@@ -12,7 +12,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from portal.database import bind_company, run_write
+from portal.database import bind_company, fetch, run_write
 from portal.kernel.ids import hash_token, new_token
 from portal.ledger.api.document import documented
 from portal.ledger.database import ledger_db
@@ -50,6 +50,13 @@ csrf.exempt(blueprint)
 clock = AppClock()
 TICKET_SECONDS = 60
 M = TypeVar("M", bound=BaseModel)
+
+
+# Finds the link, and scopes the transaction to its company at once.
+ENTER = """
+SELECT company_id, link_id, set_config('app.company_id', company_id::text, true)
+FROM ledger.link_of_token(%(hash)s)
+"""
 
 
 class Window(BaseModel):
@@ -113,15 +120,14 @@ def _link_id() -> uuid.UUID:
     """Authenticate: scopes the session to the token's company and gives the link's id."""
     token = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
     session = ledger_db.session()
-    found = session.execute(
-        text("SELECT company_id, link_id FROM ledger.link_of_token(:h)"), {"h": hash_token(token)}
-    ).first()
-    if not token or found is None:
+    found = fetch(session, ENTER, {"hash": hash_token(token)})
+    if not token or not found:
         session.rollback()
         raise ApiError(401, "UNAUTHORIZED")
-    bind_company(session, found.company_id)
-    g.pos_link_id = found.link_id
-    return uuid.UUID(str(found.link_id))
+    bind_company(session, found[0].company_id, scoped=True)
+    link_id: uuid.UUID = found[0].link_id
+    g.pos_link_id = link_id
+    return link_id
 
 
 @blueprint.post("/link")
@@ -223,7 +229,7 @@ def tables() -> Response:
 def visits() -> Response:
     """Take states of visits; a result for each (D1)."""
     link_id, batch = _link_id(), _body(VisitBatch)
-    work = lambda s: apply_batch(s, s.get_one(PosLink, link_id), batch, clock.now())  # noqa: E731
+    work = lambda s: apply_batch(s, link_id, batch, clock.now())  # noqa: E731
     try:
         return answer(run_write(ledger_db.session(), work))
     except (ForeignVisitError, IntegrityError):

@@ -8,23 +8,26 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import Table, delete, select
+from sqlalchemy import Table, and_, delete, func, select
 from sqlalchemy.orm import Session
 
-from portal.database import bulk_insert
+from portal.database import bulk_insert_all
 from portal.kernel.ids import new_id
 from portal.ledger.database import LedgerBase
-from portal.ledger.events import snapshot, trace
+from portal.ledger.events import snapshot, traced
 from portal.ledger.models import (
+    Event,
+    Instance,
     PosLink,
     PosTable,
     Reservation,
     ReservationSeat,
     Seat,
     SeatMapping,
+    Shop,
     VisitRecord,
 )
-from portal.ledger.shops import epoch, lock_shop, touch
+from portal.ledger.shops import touch
 from portal.link.contract import Overlap, RefusalCode, VisitBatch, VisitBatchAnswer, VisitResult, VisitState
 
 
@@ -48,7 +51,9 @@ class _Work:
     records: dict[uuid.UUID, VisitRecord]
     rows: dict[uuid.UUID, Reservation]
     held: dict[uuid.UUID, list[uuid.UUID]]
-    mapping: dict[uuid.UUID, uuid.UUID]
+    tables: set[uuid.UUID]
+    mapping: dict[uuid.UUID, uuid.UUID] | None = None
+    names: dict[uuid.UUID, str] = field(default_factory=dict)
     seen: dict[uuid.UUID, dict[str, Any]] = field(default_factory=dict)
     new_rows: list[Reservation] = field(default_factory=list)
     new_records: list[VisitRecord] = field(default_factory=list)
@@ -58,23 +63,37 @@ class _Work:
         self.held[row.id] = list(dict.fromkeys(seats))
         self.reseated.add(row.id)
 
-    def write(self) -> None:
-        """Rows first: records and seats point at them."""
-        with self.session.no_autoflush:
-            bulk_insert(self.session, _table(Reservation), [_columns(row, ROW) for row in self.new_rows])
-        self.session.flush()
-        bulk_insert(self.session, _table(VisitRecord), [_columns(row, RECORD) for row in self.new_records])
-        old = self.reseated - {row.id for row in self.new_rows}
+    def place(self, table_ids: list[uuid.UUID]) -> dict[uuid.UUID, uuid.UUID]:
+        """The seats of tables that are mapped; those of the whole batch are read at the first question."""
+        if self.mapping is None:
+            found = self.session.execute(
+                select(SeatMapping.table_id, SeatMapping.seat_id, Seat.name)
+                .join(Seat, Seat.id == SeatMapping.seat_id)
+                .where(SeatMapping.link_id == self.link.id, SeatMapping.table_id.in_(self.tables))
+            ).all()
+            self.mapping = {table_id: seat_id for table_id, seat_id, _ in found}
+            self.names |= {seat_id: name for _, seat_id, name in found}
+        return {i: self.mapping[i] for i in table_ids if i in self.mapping}
+
+    def write(self, events: list[dict[str, Any]]) -> None:
+        """All that is new in one statement, first: what was there and changed may point at it."""
+        company, old = self.link.company_id, self.reseated - {row.id for row in self.new_rows}
         if old:
             gone = delete(ReservationSeat).where(ReservationSeat.reservation_id.in_(old))
-            self.session.execute(gone.execution_options(synchronize_session=False))
-        company = self.link.company_id
+            with self.session.no_autoflush:
+                self.session.execute(gone.execution_options(synchronize_session=False))
         seats = [
             {"reservation_id": row_id, "seat_id": seat_id, "company_id": company}
             for row_id in self.reseated
             for seat_id in self.held[row_id]
         ]
-        bulk_insert(self.session, _table(ReservationSeat), seats)
+        bulk_insert_all(self.session, [
+            (_table(Reservation), [_columns(row, ROW) for row in self.new_rows]),
+            (_table(VisitRecord), [_columns(row, RECORD) for row in self.new_records]),
+            (_table(ReservationSeat), seats),
+            (_table(Event), events),
+        ])  # fmt: skip
+        self.session.flush()
 
 
 ROW = ("id", "company_id", "shop_id", "kind", "status", "party_size", "start_at", "stay_minutes", "ended_at",
@@ -91,14 +110,14 @@ def _columns(row: object, names: tuple[str, ...]) -> dict[str, object]:
     return {name: getattr(row, name) for name in names}
 
 
-def apply_batch(session: Session, link: PosLink, batch: VisitBatch, now: datetime) -> VisitBatchAnswer:
+def apply_batch(session: Session, link_id: uuid.UUID, batch: VisitBatch, now: datetime) -> VisitBatchAnswer:
     """Apply states in order, in this transaction, with a result for each.
 
     A revision that is not newer changes nothing and gets the stored answer; a refused one is evaluated afresh.
     Overlaps are worked out after the whole batch, and only warn: two parties that swapped tables must not block
     each other. Raises ForeignVisitError.
     """
-    shop = lock_shop(session, link.shop_id)
+    link, shop, epoch = _enter(session, link_id)
     work = _prepare(session, link, batch, now)
     not_before: dict[uuid.UUID, datetime | None] = {}
     changed = False
@@ -115,10 +134,9 @@ def apply_batch(session: Session, link: PosLink, batch: VisitBatch, now: datetim
         changed |= progress
         # What one state needed may have come with a later one of the same batch.
         todo = again if progress else []
-    work.write()
     if changed:
         touch(shop)
-        trace(session, link, work.seen, work.rows, work.held, now)
+    work.write(traced(session, link, work.seen, work.rows, work.held, work.names, now) if changed else [])
     found = _overlaps(work, batch)
     answers = [
         VisitResult(
@@ -129,41 +147,63 @@ def apply_batch(session: Session, link: PosLink, batch: VisitBatch, now: datetim
         )
         for state in batch.states
     ]  # fmt: skip
-    return VisitBatchAnswer(epoch=epoch(session), version=shop.version, results=answers)
+    return VisitBatchAnswer(epoch=epoch, version=shop.version, results=answers)
+
+
+def _enter(session: Session, link_id: uuid.UUID) -> tuple[PosLink, Shop, str]:
+    """The link, its shop under the lock that orders all changes of the shop, and the epoch."""
+    link, shop, epoch = session.execute(
+        select(PosLink, Shop, select(Instance.epoch).scalar_subquery())
+        .join(Shop, Shop.id == PosLink.shop_id)
+        .where(PosLink.id == link_id)
+        .with_for_update(of=Shop)
+        .execution_options(populate_existing=True)
+    ).one()
+    return link, shop, epoch
+
+
+SEATS = (
+    select(func.array_agg(ReservationSeat.seat_id))
+    .where(ReservationSeat.reservation_id == Reservation.id)
+    .correlate(Reservation)
+    .scalar_subquery()
+)
 
 
 def _prepare(session: Session, link: PosLink, batch: VisitBatch, now: datetime) -> _Work:
     ids = {state.visit_id for state in batch.states} | {
         state.merged_into for state in batch.states if state.merged_into is not None
     }
-    fresh = {"populate_existing": True}
-    records = {
-        record.visit_id: record
-        for record in session.scalars(
-            select(VisitRecord).where(VisitRecord.visit_id.in_(ids)).execution_options(**fresh)
-        )
-    }
-    row_ids = {r.reservation_row_id for r in records.values() if r.reservation_row_id} | {
-        state.reservation_id for state in batch.states if state.reservation_id is not None
-    }
+    records: dict[uuid.UUID, VisitRecord] = {}
     rows: dict[uuid.UUID, Reservation] = {}
     held: dict[uuid.UUID, list[uuid.UUID]] = defaultdict(list)
-    if row_ids:
-        wanted = select(Reservation).where(Reservation.id.in_(row_ids), Reservation.shop_id == link.shop_id)
-        rows = {row.id: row for row in session.scalars(wanted.execution_options(**fresh))}
-        statement = select(ReservationSeat.reservation_id, ReservationSeat.seat_id)
-        for row_id, seat_id in session.execute(statement.where(ReservationSeat.reservation_id.in_(row_ids))):
-            held[row_id].append(seat_id)
-    tables = {table_id for state in batch.states for table_id in state.table_ids}
-    mapping: dict[uuid.UUID, uuid.UUID] = dict(
-        session.execute(
-            select(SeatMapping.table_id, SeatMapping.seat_id).where(
-                SeatMapping.link_id == link.id, SeatMapping.table_id.in_(tables)
-            )
-        ).all()
+
+    def keep(row: Reservation | None, seats: list[uuid.UUID] | None) -> None:
+        if row is not None:
+            rows[row.id] = row
+            held[row.id] = list(seats or ())
+
+    known = (
+        select(VisitRecord, Reservation, SEATS)
+        .outerjoin(
+            Reservation,
+            and_(Reservation.id == VisitRecord.reservation_row_id, Reservation.shop_id == link.shop_id),
+        )
+        .where(VisitRecord.visit_id.in_(ids))
     )
+    for record, row, seats in session.execute(known.execution_options(populate_existing=True)):
+        records[record.visit_id] = record
+        keep(row, seats)
+    asked = {s.reservation_id for s in batch.states if s.reservation_id is not None} - rows.keys()
+    if asked:
+        wanted = select(Reservation, SEATS).where(
+            Reservation.id.in_(asked), Reservation.shop_id == link.shop_id
+        )
+        for row, seats in session.execute(wanted.execution_options(populate_existing=True)):
+            keep(row, seats)
+    tables = {table_id for state in batch.states for table_id in state.table_ids}
     seen = {row_id: snapshot(row, held[row_id]) for row_id, row in rows.items()}
-    return _Work(session, link, now, records, rows, held, mapping, seen)
+    return _Work(session, link, now, records, rows, held, tables, seen=seen)
 
 
 def _take(work: _Work, state: VisitState) -> tuple[VisitRecord, datetime | None, bool]:
@@ -286,16 +326,17 @@ def _row(work: _Work, state: VisitState, record: VisitRecord) -> Reservation | N
 
 def _seats(work: _Work, state: VisitState) -> list[uuid.UUID]:
     with work.session.no_autoflush:
+        seats = work.place(state.table_ids)
         missing = [
             work.session.get(PosTable, (work.link.id, table_id))
             for table_id in state.table_ids
-            if table_id not in work.mapping
+            if table_id not in seats
         ]
     if missing:
         # Of several the one that was never mapped is named: it needs more than a rename (M4 before M4b).
         lost = all(table is not None and table.mapping_lost_at is not None for table in missing)
         raise _RefusedError("SEAT_MAPPING_LOST" if lost else "SEAT_NOT_MAPPED")
-    return [work.mapping[table_id] for table_id in state.table_ids]
+    return [seats[table_id] for table_id in state.table_ids]
 
 
 def _overlaps(work: _Work, batch: VisitBatch) -> dict[uuid.UUID, list[Overlap]]:

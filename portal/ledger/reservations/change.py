@@ -51,7 +51,7 @@ def change_waiting(
     row.last_request_id, row.updated_at = wanted.request_id, now
     touch(shop)
     session.flush()
-    trace(session, link, seen, {row.id: row}, {row.id: seat_ids(session, row.id)}, now)
+    trace(session, link, seen, row, seat_ids(session, row.id), now)
     return item_of(session, link, row)
 
 
@@ -83,7 +83,7 @@ def put_block(
     row.updated_at = now
     touch(shop)
     session.flush()
-    trace(session, link, seen, {row.id: row}, {row.id: seat_ids(session, row.id)}, now)
+    trace(session, link, seen, row, seat_ids(session, row.id), now)
     return item_of(session, link, row)
 
 
