@@ -24,30 +24,29 @@ SEATS, RETIRE = "portal.ledger.seats.service", "portal.ledger.seats.retire"
 MUTANTS: dict[str, tuple[str, str, str]] = {
     "ignore the revision": (APPLY, "        state.revision < record.revision\n        or (", "        False\n        or ("),
     "answer of an old revision wins": (
-        ANSWERS, "visit.answered_revision = result.revision", "visit.answered_revision = visit.revision"),
+        ANSWERS, "WHERE id = visit_id AND revision = told_revision AND", "WHERE id = visit_id AND"),
     "value instead of revision in the three-way merge": (
         APPLY, "moved = fresh or state.tables_revision > record.tables_revision",
         'moved = fresh or [str(i) for i in state.table_ids] != (record.state or {}).get("table_ids")'),
     "lane without lease": (
-        DELIVERY, "or_(DeliveryLane.lease_until.is_(None), DeliveryLane.lease_until < now)", "DeliveryLane.link_id == link_id"),
+        DELIVERY, " AND (own.lease_until IS NULL OR own.lease_until < %(now)s)", ""),
     "a lease that never ends": (DELIVERY, "LEASE = timedelta(seconds=30)", "LEASE = timedelta(hours=99)"),
     "merge without its target (O1)": (
         APPLY, 'if target is None or target.link_id != work.link.id or target.outcome != "accepted"', "if False"),
     "visit not owned by its row": (APPLY, "row.visit_id not in (None, state.visit_id) or", ""),
     "acknowledged before commit": (
-        OWED, ".values(attempted_revision=Visit.revision)", ".values(attempted_revision=Visit.revision, answered_revision=Visit.revision)"),
+        OWED, "SET attempted_revision = revision WHERE", "SET attempted_revision = revision, answered_revision = revision WHERE"),
     "old debts to a new link": (
-        OWED, ".where(Visit.link_id == link.id, Visit.answered_revision < Visit.revision)",
-        ".where(Visit.store_id == link.store_id, Visit.link_id.is_not(None), Visit.answered_revision < Visit.revision)"),
-    "refusal never re-evaluated": (DELIVERY, "        if lane.recheck_at <= now:\n", "        if False:\n"),
+        OWED, "WHERE link_id = %(link)s AND answered_revision",
+        "WHERE link_id IS NOT NULL AND store_id = (SELECT store_id FROM pos.reservation_link WHERE id = %(link)s) AND answered_revision"),
+    "refusal never re-evaluated": (DELIVERY, "own.recheck_at <= %(now)s AND EXISTS", "false AND EXISTS"),
     "refusal judged by the lane's version": (
         DELIVERY, "Visit.answered_version != signals.version", "signals.version != lane.ledger_version"),
     "window by date without epoch": (API, "{epoch(session)}:{shop.version}", "{shop.version}"),
     "epoch ignored": (DELIVERY, "lane.epoch is not None and lane.epoch != epoch", "False"),
     "restored ledger keeps its old table list (T1)": (DELIVERY, "        lane.tables_owed_at = now\n", ""),
-    "what is owed is read before the answers are written": (
-        DELIVERY, "        states = [] if tables else owed_states(session, turn.link)\n        lane.lease",
-        "        with session.no_autoflush:\n            states = [] if tables else owed_states(session, turn.link)\n        lane.lease"),
+    "a pair is dropped without a press (T5)": (SEATS, "mapping is not None and not keep and", "mapping is not None and"),
+    "what is owed is read before the answers are written": (OWED, "    session.flush()\n", ""),
     "op_id ignored": (SERVICE, "        if claimed is None:", "        if False:"),
     "one evaluation a batch": (APPLY, "todo = again if progress else []", "todo = []"),
     "stale change taken (P9)": (CHANGE, "if row.revision != wanted.revision:", "if False:"),
