@@ -11,14 +11,17 @@ from sqlalchemy.orm import Session
 from portal.days.models import DayClose
 from portal.kernel.errors import ConflictError
 
+# For the first statement of a transaction: until that ends nobody closes the day. Shared, so that no command waits.
+LOCK = "pg_advisory_xact_lock_shared(hashtext(%(day)s))"
 
-def _key(store_id: uuid.UUID, training: bool) -> str:
+
+def key(store_id: uuid.UUID, training: bool) -> str:
+    """What ``LOCK`` takes as ``day``."""
     return f"day:{store_id}:{training}"
 
 
-def hold_open(session: Session, store_id: uuid.UUID, day: date, training: bool) -> None:
-    """Until this transaction ends nobody closes the day. Raises ConflictError where it is closed already."""
-    session.execute(select(func.pg_advisory_xact_lock_shared(func.hashtext(_key(store_id, training)))))
+def ensure_open(session: Session, store_id: uuid.UUID, day: date, training: bool) -> None:
+    """Raises ConflictError where the day is closed. In a statement after the one that took LOCK: that looked before."""
     if standing(session, store_id, day, training) is not None:
         raise ConflictError(
             f"営業日 {day:%Y/%m/%d} は閉局しています。", "続ける場合は、TOPで「開局」を押してください。"
@@ -27,7 +30,7 @@ def hold_open(session: Session, store_id: uuid.UUID, day: date, training: bool) 
 
 def hold_closed(session: Session, store_id: uuid.UUID, training: bool) -> None:
     """Until this transaction ends nothing is seated, ordered or paid in the store: what is read stays true."""
-    session.execute(select(func.pg_advisory_xact_lock(func.hashtext(_key(store_id, training)))))
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtext(key(store_id, training)))))
 
 
 def standing(session: Session, store_id: uuid.UUID, day: date, training: bool) -> DayClose | None:

@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, text, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -30,6 +30,12 @@ from portal.stores.models import Company, Store
 SESSION_TIME = timedelta(hours=16)
 RESET_TIME = timedelta(hours=24)
 SHORTEST_PASSWORD = 10
+STORES = (
+    select(func.array_agg(StaffStore.store_id))
+    .where(StaffStore.staff_id == Staff.id)
+    .correlate(Staff)
+    .scalar_subquery()
+)
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,7 @@ def actor_of(session: Session, cookie: str, now: datetime) -> Actor | None:
         return None
     bind_company(session, parts[0])
     row = session.execute(
-        select(WebSession, Staff, Company)
+        select(WebSession, Staff, Company, STORES)
         .join(Staff, Staff.id == WebSession.staff_id)
         .join(Company, Company.id == Staff.company_id)
         .where(WebSession.token_hash == hash_token(parts[1]), WebSession.ended_at.is_(None), Staff.active)
@@ -126,11 +132,11 @@ def actor_of(session: Session, cookie: str, now: datetime) -> Actor | None:
     if row is None or row[0].expires_at < now:
         bind_company(session, None)
         return None
-    web, staff, company = row
+    web, staff, company, stores = row
     if web.acting_staff_id is not None:
         return _acting(session, web, staff, company)
-    stores = _stores_of(session, staff)
-    return Actor(staff.id, web.id, company.id, company.name, company.code, staff.name, staff.role, stores,
+    mine = frozenset(stores or ())
+    return Actor(staff.id, web.id, company.id, company.name, company.code, staff.name, staff.role, mine,
                  login_name=staff.name)  # fmt: skip
 
 

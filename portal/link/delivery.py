@@ -18,7 +18,7 @@ from portal.kernel.clock import Clock
 from portal.kernel.ids import new_id
 from portal.link.answers import add_notice, keep_answers
 from portal.link.client import LedgerClient, LedgerProblemError, LedgerUnavailableError, TokenBox
-from portal.link.contract import Signals, TableList, VisitBatch, VisitBatchAnswer, VisitState
+from portal.link.contract import MAX_STATES, Signals, TableList, VisitBatch, VisitBatchAnswer, VisitState
 from portal.link.models import DeliveryLane
 from portal.link.owed import Link, owed_states
 from portal.link.standing import CUT_RETRY, OVER, notice_cut, notice_stands
@@ -88,6 +88,8 @@ class Deliverer:
     clock: Clock
     wait: Callable[[float], bool] = _sleep
     wake: Callable[[int, uuid.UUID], object] = _asleep
+    # States a request; fewer than the contract allows only to measure what one costs.
+    most: int = MAX_STATES
 
     def deliver_once(
         self, session: Session, link_id: uuid.UUID, *, seconds: float = 10.0, budget: float | None = None
@@ -141,7 +143,7 @@ class Deliverer:
         if found.listed:
             lane = session.get_one(DeliveryLane, link_id, populate_existing=True)
             return self._next(session, turn, lane, now)
-        states = owed_states(session, link)
+        states = owed_states(session, link, self.most)
         if not states:
             session.rollback()
         return replace(turn, states=states)
@@ -172,7 +174,7 @@ class Deliverer:
         if lane.lease_token != turn.lease:
             return replace(turn, states=[], ask=False, tables=None)
         tables = owed_list(session, lane)
-        states = [] if tables else owed_states(session, turn.link)
+        states = [] if tables else owed_states(session, turn.link, self.most)
         lane.lease_token, lane.lease_until = (turn.lease, now + LEASE) if states or tables else (None, None)
         return replace(turn, states=states, ask=False, tables=tables)
 
@@ -196,7 +198,7 @@ class Deliverer:
         if lane.epoch != answer.epoch or lane.tables_owed_at is not None:
             return self._restored(session, turn, answer, now, last=last)
         ours = lane.lease_token == turn.lease
-        states = owed_states(session, turn.link) if ours and not last else []
+        states = owed_states(session, turn.link, self.most) if ours and not last else []
         kept = None if ours and not states else lane.lease_token
         fetch(session, SETTLE, {
             "link": turn.link.id, "now": now, "version": answer.version, "lease": kept, "ours": ours,

@@ -38,14 +38,16 @@ def device(*, ready: bool = True) -> Device:
     if terminal is None or terminal.kind not in ("pos", "terminal", "handy"):
         raise NoDeviceError
     found = device_of(session, terminal, deliverer().clock.now())
-    g.device = found
+    g.device, g.terminal = found, terminal
     if ready and not found.is_open:
         raise NotReadyError
     return found
 
 
 def terminal_row() -> Terminal:
-    return db.session().get_one(Terminal, g.device.id)
+    # Read already, unless a commit lies between.
+    terminal: Terminal = g.terminal
+    return terminal if terminal in db.session() else db.session().get_one(Terminal, g.device.id)
 
 
 @blueprint.app_errorhandler(NoDeviceError)

@@ -2,38 +2,58 @@
 
 from __future__ import annotations
 
+import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from portal.audit.models import record
 from portal.checkout import slips
 from portal.checkout.models import Slip, SlipLine
-from portal.database import constraint_name, run_write
+from portal.database import constraint_name, fetch, run_write
 from portal.days import gate
 from portal.identity.models import Staff
 from portal.identity.service import Actor
 from portal.kernel.errors import ConflictError, NotFoundError, UserError
 from portal.kernel.fmt import hm
+from portal.kernel.ids import new_id
 from portal.link.answers import add_notice
 from portal.link.contract import ReservationItem
-from portal.operations.models import ReservationLink
 from portal.register.domain import MasterTable, end_of, ensure_seatable, overlaps_of, seat_name
 from portal.tables.floor_models import TableGroup, TableGroupMember
 from portal.tables.models import DiningTable
 from portal.terminals.models import Terminal
 from portal.visits.models import Occupancy, Operation, Visit
-from portal.visits.service import bump, release_tables, settle_new, tables_of, take_tables
+from portal.visits.service import bump, release_tables, take_tables
 
 # What does not touch the day that 閉局 closes; 閉局 itself takes its own lock.
 ANY_TIME = frozenset({"close_day", "bookmark", "bookmark_remove", "returned", "reset"})
+CLAIM = """
+INSERT INTO pos.operation (op_id, company_id, terminal_id, kind, created_at, result)
+VALUES (%(op_id)s, %(company)s, %(terminal)s, %(kind)s, %(now)s, %(result)s)
+ON CONFLICT DO NOTHING RETURNING op_id
+"""
+# Whether the day is open is looked at by a later statement: this one would look before it holds the lock.
+CLAIM_OPEN = f"WITH claimed AS ({CLAIM}) SELECT op_id, {gate.LOCK} FROM claimed"  # noqa: S608
+FOUND = "UPDATE pos.operation SET result = %(result)s WHERE op_id = %(op_id)s"
+# What a party is about to sit at, as it is now.
+GROUND = """
+SELECT place.id, place.kind, place.deleted_at IS NULL AS alive, link.state IS NOT DISTINCT FROM 'active' AS linked
+FROM pos.dining_table place LEFT JOIN pos.reservation_link link ON link.id = %(link)s
+WHERE place.id = ANY(%(tables)s)
+"""
+UNANSWERED = """
+SELECT start_at, stay_minutes, reservation_id, ARRAY(
+           SELECT table_id FROM pos.occupancy WHERE visit_id = visit.id AND (released_at IS NULL OR at_end)
+       ) AS held
+FROM pos.visit WHERE id = %(visit)s AND link_id IS NOT NULL AND answered_revision < revision
+"""
 
 
 @dataclass(frozen=True)
@@ -56,9 +76,9 @@ class Device:
     link_state: str
     default_stay: int
     table_reset: bool
-    tables: dict[uuid.UUID, MasterTable]
-    menu: list[dict[str, Any]]
-    payment_types: list[dict[str, Any]]
+    tables: Mapping[uuid.UUID, MasterTable]
+    menu: Sequence[dict[str, Any]]
+    payment_types: Sequence[dict[str, Any]]
 
 
 def once(
@@ -68,19 +88,21 @@ def once(
     kind: str,
     now: datetime,
     work: Callable[[Session], dict[str, Any]],
+    *,
+    result: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Run ``work`` once per op_id and commit; pressing again gives the first result (design.md §3)."""
+    """Run ``work`` once per op_id and commit; pressing again gives the first result (design.md §3).
+
+    ``result``: what ``work`` will give, where that is known before.
+    """
+    values = {
+        "op_id": op_id, "company": device.company_id, "terminal": device.id, "kind": kind, "now": now,
+        "result": json.dumps(result or {}), "day": gate.key(device.store_id, device.training),
+    }  # fmt: skip
 
     def run(s: Session) -> dict[str, Any]:
-        claimed = s.execute(
-            insert(Operation)
-            .values(
-                op_id=op_id, company_id=device.company_id, terminal_id=device.id, kind=kind, created_at=now
-            )
-            .on_conflict_do_nothing()
-            .returning(Operation.op_id)
-        ).first()
-        if claimed is None:
+        claimed = fetch(s, CLAIM if kind in ANY_TIME else CLAIM_OPEN, values)
+        if not claimed:
             operation = s.get_one(Operation, op_id)
             if operation.terminal_id != device.id or operation.kind != kind:
                 raise UserError(
@@ -88,13 +110,12 @@ def once(
                 )
             return operation.result
         if kind not in ANY_TIME:
-            gate.hold_open(s, device.store_id, device.business_date, device.training)
-        result = work(s)
-        s.execute(
-            update(Operation).where(Operation.op_id == op_id).values(result=result),
-            execution_options={"synchronize_session": False},
-        )
-        return result
+            gate.ensure_open(s, device.store_id, device.business_date, device.training)
+        found = work(s)
+        if found != result:
+            s.flush()
+            fetch(s, FOUND, {"op_id": op_id, "result": json.dumps(found)})
+        return found
 
     return run_write(session, run)
 
@@ -124,16 +145,19 @@ def seat(
         ensure_seatable(device.tables[table_id], wish.item)
     item = wish.item
 
+    visit_id = new_id()
+
     def work(s: Session) -> dict[str, Any]:
-        ensure_alive(s, wish.table_ids)
+        wanted = device.link_id if device.link_id and not device.training else None
+        ground = fetch(s, GROUND, {"tables": list(wish.table_ids), "link": wanted})
+        ensure_all_alive({place.id for place in ground if place.alive}, wish.table_ids)
         if item is not None:
             ensure_group_free(s, device, wish.table_ids, None)
-        link = s.get(ReservationLink, device.link_id) if device.link_id and not device.training else None
+        link_id = wanted if ground[0].linked else None
         start = now if item is None else item.start_at
         visit = Visit(
-            company_id=device.company_id, store_id=device.store_id, training=device.training,
-            link_id=link.id if link is not None and link.state == "active" else None,
-            kind="walk_in" if item is None else "reservation", reservation_id=item.id if item else None,
+            id=visit_id, company_id=device.company_id, store_id=device.store_id, training=device.training,
+            link_id=link_id, kind="walk_in" if item is None else "reservation", reservation_id=item.id if item else None,
             guest_name=item.guest_name if item else "", memo=wish.memo,
             site_name=item.site_name if item else "", site_points=item.site_points if item else 0,
             party_size=wish.party_size, business_date=device.business_date, start_at=wish.start_at or start,
@@ -143,14 +167,16 @@ def seat(
             stay_revision=1 if item is None or item.stay_minutes != wish.stay_minutes else 0,
             opened_terminal_id=device.id, last_terminal_id=device.id, opened_by=actor.id, last_changed_by=actor.id,
         )  # fmt: skip
+        if link_id is None or all(place.kind == "waiting" for place in ground):
+            # What is not to be linked owes nothing (S4, P6).
+            visit.answered_revision = 1
         s.add(visit)
         s.flush()
         take_tables(s, visit, wish.table_ids, now)
-        settle_new(s, visit)
         return {"visit_id": str(visit.id)}
 
     try:
-        result = once(session, device, op_id, "seat", now, work)
+        result = once(session, device, op_id, "seat", now, work, result={"visit_id": str(visit_id)})
     except IntegrityError as error:
         name = constraint_name(error)
         if name == "uq_occupancy_open":
@@ -237,13 +263,17 @@ def taken(session: Session, device: Device, table_ids: tuple[uuid.UUID, ...]) ->
 
 def ensure_alive(session: Session, table_ids: tuple[uuid.UUID, ...]) -> None:
     """Raises UserError where a table of the terminal's master was deleted since (S1)."""
-    for table_id in table_ids:
-        current = session.get(DiningTable, table_id)
-        if current is None or current.deleted_at is not None:
-            raise UserError(
-                "このテーブルは削除されています。",
-                "設定からマスタ同期を行い、テーブル一覧を更新してください。",
-            )
+    alive = select(DiningTable.id).where(DiningTable.id.in_(table_ids), DiningTable.deleted_at.is_(None))
+    ensure_all_alive(set(session.scalars(alive)), table_ids)
+
+
+def ensure_all_alive(alive: set[uuid.UUID], table_ids: tuple[uuid.UUID, ...]) -> None:
+    """``ensure_alive`` of tables that were read already."""
+    if not alive.issuperset(table_ids):
+        raise UserError(
+            "このテーブルは削除されています。",
+            "設定からマスタ同期を行い、テーブル一覧を更新してください。",
+        )
 
 
 def ensure_group_free(
@@ -296,14 +326,18 @@ def warn_from_last_fetch(
     session: Session, visit_id: uuid.UUID, items: list[ReservationItem], now: datetime
 ) -> None:
     """Where the ledger did not answer in time: the check on the reservations last fetched (P4)."""
+    if not items:
+        return
 
     def work(s: Session) -> None:
-        visit = s.get_one(Visit, visit_id)
-        if visit.link_id is None or visit.answered_revision >= visit.revision:
+        found = fetch(s, UNANSWERED, {"visit": visit_id})
+        if not found:
             return
-        held = {table.id for table in tables_of(s, visit.id)}
-        hits = overlaps_of(items, held, visit.start_at, visit.stay_minutes, visit.reservation_id)
+        seen = found[0]
+        held = set(seen.held or ())
+        hits = overlaps_of(items, held, seen.start_at, seen.stay_minutes, seen.reservation_id)
         if hits:
+            visit = s.get_one(Visit, visit_id)
             first, seat = hits[0], seat_name(hits[0], held)
             visit.overlaps = [
                 {"start_at": first.start_at.isoformat(), "seat_name": seat, "last_fetched": True}

@@ -79,7 +79,7 @@ def change(reservation_id: uuid.UUID) -> BaseResponse:
     item = _waiting(reservation_id)
     form = WaitingForm()
     picked = [parse_id(text) for text in request.form.getlist("table_ids")]
-    tables = [i for i in picked if i in found.tables and found.tables[i].kind == "normal"]
+    tables = [i for i in picked if i and i in found.tables and found.tables[i].kind == "normal"]
     status, until = 422, _patience()
     if form.validate():
         local = item.start_at.astimezone(TOKYO)

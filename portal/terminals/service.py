@@ -5,9 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from threading import Lock
 from typing import Any
 
+from cachetools import LRUCache, cached
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
@@ -20,11 +24,27 @@ from portal.kernel.errors import NotFoundError, UserError
 from portal.kernel.ids import hash_token, new_code, new_id, new_token
 from portal.operations.models import OTOSEKI, ReservationLink
 from portal.payment_types.models import PaymentType
+from portal.register.domain import MasterTable
 from portal.stores.models import Store
 from portal.tables.models import DiningTable
 from portal.terminals.models import API_KINDS, MasterVersion, Opening, Terminal
 
 CODE_TIME = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class Master:
+    """What a version says, as the register works with it; shared by requests, so nobody changes it."""
+
+    link_id: uuid.UUID | None = None
+    default_stay: int | None = None
+    table_reset: bool = False
+    tables: Mapping[uuid.UUID, MasterTable] = field(default_factory=dict)
+    menu: Sequence[dict[str, Any]] = ()
+    payment_types: Sequence[dict[str, Any]] = ()
+
+
+NO_MASTER = Master()
 
 
 def create_terminal(
@@ -181,11 +201,29 @@ def sync_master(session: Session, terminal: Terminal, now: datetime) -> None:
     terminal.master_version_id, terminal.master_synced_at = latest.id, now
 
 
-def master_of(session: Session, terminal: Terminal) -> dict[str, Any] | None:
-    """The master that the terminal works from, or None before its first sync (S1)."""
-    if terminal.master_version_id is None:
-        return None
-    return session.get_one(MasterVersion, terminal.master_version_id).body
+def master_of(session: Session, terminal: Terminal) -> Master:
+    """The master that the terminal works from; an empty one before its first sync (S1)."""
+    return _master(session, terminal.master_version_id) if terminal.master_version_id else NO_MASTER
+
+
+# A version never changes, and every page of the register needs it.
+@cached(LRUCache(256), key=lambda _session, version_id: version_id, lock=Lock())
+def _master(session: Session, version_id: uuid.UUID) -> Master:
+    body = session.scalars(select(MasterVersion.body).where(MasterVersion.id == version_id)).one()
+    return Master(
+        link_id=uuid.UUID(body["link_id"]) if body.get("link_id") else None,
+        default_stay=body.get("default_stay_minutes"), table_reset=body.get("table_reset", False),
+        tables={
+            uuid.UUID(t["id"]): MasterTable(uuid.UUID(t["id"]), t["name"], t["capacity"], t["kind"])
+            for t in body.get("tables", [])
+        },
+        menu=body.get("menu", []), payment_types=body.get("payment_types", []),
+    )  # fmt: skip
+
+
+def forget_masters() -> None:
+    """For another database under the same process: the simulation's ids come again."""
+    _master.cache_clear()
 
 
 def open_day(session: Session, actor: Actor, terminal: Terminal, day: date, now: datetime) -> bool:
@@ -204,10 +242,3 @@ def open_day(session: Session, actor: Actor, terminal: Terminal, day: date, now:
     if made is not None:
         sync_master(session, terminal, now)
     return made is not None
-
-
-def is_open(session: Session, terminal: Terminal, day: date) -> bool:
-    statement = select(Opening.id).where(
-        Opening.terminal_id == terminal.id, Opening.business_date == day, Opening.closed_at.is_(None)
-    )
-    return session.scalar(statement) is not None

@@ -21,12 +21,14 @@ from portal.kernel.business_day import business_date
 from portal.kernel.errors import UserError
 from portal.kernel.ids import hash_token
 from portal.ledger.seats import service as seat_service
+from portal.link import feed
 from portal.link.contract import ReservationItem
 from portal.link.delivery import Deliverer
 from portal.operations import service as link_service
 from portal.register.domain import MasterTable
 from portal.register.service import Device
 from portal.tables.service import push_tables
+from portal.terminals.service import forget_masters
 from tests.sim import model as m
 from tests.sim.stage import START, DisagreementError, SeededEntropy, SimCrash, Stage
 
@@ -67,6 +69,9 @@ class Core:
         made.current = self
         made.clock.set(START + timedelta(minutes=self.rng.randrange(120)))
         ids.source = SeededEntropy(random.Random(f"{seed} ids"), made.clock)
+        # The same ids come again with a seed, for other things.
+        feed.forget_items()
+        forget_masters()
         self.deliverer = Deliverer(made.client, made.tokens, made.clock, wait=lambda _: False)
         self.model = m.Model(reset=self.rng.random() < 0.3)
         self.send_blocks = self.rng.random() < 0.3
