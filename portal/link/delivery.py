@@ -54,6 +54,9 @@ UPDATE pos.delivery_lane SET lease_token = %(lease)s, lease_until = CASE WHEN %(
        failures = 0, failing_since = NULL, last_error = NULL
 WHERE link_id = %(link)s
 """
+UNHEARD = """
+SELECT link_id FROM pos.visit WHERE id = %(visit)s AND link_id IS NOT NULL AND answered_revision < revision
+"""
 
 
 def _sleep(seconds: float) -> bool:
@@ -234,21 +237,18 @@ class Deliverer:
 
     def now_for(self, session: Session, visit_id: uuid.UUID, *, seconds: float = 2.0) -> None:
         """The immediate try for the person at the register; M6 where no answer came in time."""
-        visit = session.get_one(Visit, visit_id)
-        link_id, owed = visit.link_id, visit.answered_revision < visit.revision
-        session.rollback()
-        if link_id is None or not owed:
+        link_id = _owed_to(session, visit_id)
+        if link_id is None:
             return
         until = self.clock.now() + timedelta(seconds=seconds)
         while (outcome := self.deliver_once(session, link_id, seconds=seconds, budget=seconds)) == "busy":
             # A worker is at it: what it sends now may well be ours.
             if self.clock.now() >= until or not self.wait(0.05):
                 break
-            visit = session.get_one(Visit, visit_id)
-            answered = visit.answered_revision >= visit.revision
-            session.rollback()
-            if answered:
+            if _owed_to(session, visit_id) is None:
                 return
+        if _owed_to(session, visit_id) is None:
+            return
 
         def tell(s: Session) -> int | None:
             late = s.get_one(Visit, visit_id, with_for_update=True, populate_existing=True)
@@ -260,6 +260,13 @@ class Deliverer:
         company_id = run_write(session, tell)
         if company_id is not None and outcome != "failed":
             self.wake(company_id, link_id)
+
+
+def _owed_to(session: Session, visit_id: uuid.UUID) -> uuid.UUID | None:
+    """The link that still is to hear of the visit, if any. Ends the transaction."""
+    found = fetch(session, UNHEARD, {"visit": visit_id})
+    session.rollback()
+    return found[0].link_id if found else None
 
 
 def notice_epoch(session: Session, lane: DeliveryLane, epoch: str, now: datetime) -> None:
