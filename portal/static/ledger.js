@@ -8,6 +8,11 @@ document.documentElement.classList.add("js");
     const pick = event.target.closest(".day-pick");
     if (pick) { try { pick.querySelector("input").showPicker(); } catch { /* the field itself opens it */ } }
   });
+  // On a phone the menu is one strip: where one is, is in sight.
+  document.addEventListener("DOMContentLoaded", () => {
+    const strip = document.querySelector(".ledger-menu"), here = strip?.querySelector("[aria-current]");
+    if (here && strip.scrollWidth > strip.clientWidth) strip.scrollLeft = here.offsetLeft - 40;
+  });
   const dialog = () => document.getElementById("ledger-dialog");
   const shade = () => document.getElementById("ledger-shade");
   const body = () => document.getElementById("dialog-body");

@@ -55,8 +55,8 @@ def test_L7_P8_a_stale_list_seats_a_reservation_once_and_is_empty_after_the_next
     page = terminals[0].post("/register/reservations")
     page = terminals[0].get(page.location or "/register/reservations").text
     assert "鈴木 一郎" not in page
-    assert "連携していないため、予約は表示されません" in page
-    assert "マスタ同期を行ってください" in page
+    assert "予約連携は解除されています" in page
+    assert "「設定」でマスタ同期を行うと" in page
     assert "連携解除" in terminals[0].get("/register/tables").text
     assert "鈴木 一郎" in terminals[1].get("/register/reservations?fetched=1").text
     terminals[1].post("/register/master-sync")
@@ -84,6 +84,12 @@ def test_G4_a_terminal_of_the_api_is_told_of_a_link_that_was_ended(world: World)
     revoke(world)
     seat(pos, world.table("A1"), "")
     assert kiosk.get("/terminal").json["link"] == "down"
+    # The register says why, what still works and who can help; not to look at the network.
+    page = pos.get("/register/reservations").text
+    assert "予約連携が終了されています" in page
+    assert "企業管理者に" in page
+    assert "ネットワークの接続状態を確認後" not in page
+    assert "予約連携が終了されています" in pos.get("/register/settings").text
 
 
 def test_reservations_seated_twice_by_an_earlier_version_survive_the_upgrade(
