@@ -13,52 +13,25 @@ from werkzeug.exceptions import Forbidden, NotFound
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.wrappers import Response as BaseResponse
 
+import portal
 from portal import jobs, tasks
-from portal.audit.views import blueprint as audit
-from portal.checkout.menu_views import blueprint as menu
-from portal.checkout.receipt_views import blueprint as receipts
-from portal.checkout.slip_views import blueprint as slips
-from portal.checkout.views import blueprint as checkout
 from portal.database import bind_company, db, engine_options
-from portal.daycheck.views import blueprint as daycheck
-from portal.days.views import blueprint as days
 from portal.health import metrics
-from portal.health.views import blueprint as health
-from portal.home.views import blueprint as home
 from portal.identity import importer as staff_csv
-from portal.identity.pin_views import blueprint as pins
 from portal.identity.service import Actor, actor_of
-from portal.identity.staff_views import blueprint as people
 from portal.identity.views import COOKIE
-from portal.identity.views import blueprint as identity
-from portal.imports.views import blueprint as imports
 from portal.kernel.clock import Clock, SystemClock
-from portal.launch.views import blueprint as launch
 from portal.ledger.database import ledger_db
 from portal.ledger.factory import create_ledger_app
 from portal.link.client import LedgerClient, TokenBox
 from portal.link.delivery import Deliverer
-from portal.mapping.views import blueprint as mapping
 from portal.notices import service as notices_service
-from portal.notices.views import blueprint as notices
-from portal.operations.health_views import blueprint as operations
-from portal.payment_types.views import blueprint as payment_types
-from portal.printing.views import blueprint as printing
-from portal.register.floor_views import blueprint as floor
-from portal.register.operation_views import blueprint as operate
 from portal.register.resume import keep_typed
-from portal.register.seating_views import blueprint as register
-from portal.register.waiting_views import blueprint as waiting
-from portal.rollout.views import blueprint as rollout
 from portal.settings import Settings
 from portal.stores import importer as store_csv
-from portal.stores.views import blueprint as stores
 from portal.tables import importer as table_csv
-from portal.tables.views import blueprint as tables
 from portal.terminal_api import access as terminal_access
-from portal.terminal_api.document import blueprint as terminal_document
-from portal.terminal_api.views import blueprint as terminal_api
-from portal.terminals.views import blueprint as terminals
+from portal.web import menu
 from portal.web.context import init_web, is_htmx
 from portal.web.live import attributes
 from portal.web.sessions import end_quietly
@@ -76,56 +49,6 @@ IMPORTERS = (staff_csv.STAFF, store_csv.STORES, table_csv.TABLES)
 def _wake(company_id: int, link_id: uuid.UUID) -> None:
     """A request left something over: a worker sends it now, not at its next sweep. Best effort."""
     jobs.defer_soon(tasks.link.deliver, company_id=company_id, once=f"lane:{link_id}", link_id=str(link_id))
-
-
-def _menu(actor: Actor) -> list[tuple[str, list[tuple[str, str]]]]:
-    menu = []
-    if actor.role == "company_admin":
-        menu.append(
-            (
-                "運用管理",
-                [
-                    ("運用管理設定", url_for("operations.settings")),
-                    ("担当者", url_for("people.index")),
-                    ("通知設定", url_for("notices.show")),
-                ],
-            )
-        )
-    if actor.role != "store_staff":
-        company_wide = [
-            ("店舗一覧", url_for("stores.index")),
-            ("店舗テンプレート", url_for("stores.template_list")),
-        ]
-        menu.append(
-            (
-                "店舗管理",
-                [
-                    *(company_wide if actor.role == "company_admin" else []),
-                    ("店舗個別管理", ""),
-                    ("テーブル設定", url_for("tables.index")),
-                    ("支払科目種設定", url_for("payment_types.index")),
-                    ("メニュー", url_for("menu.index")),
-                    ("レシート設定", url_for("receipts.index")),
-                    ("端末管理", url_for("terminals.index")),
-                    ("担当者PIN", url_for("pins.people")),
-                ],
-            )
-        )
-        menu.append(
-            (
-                "連携状況",
-                [
-                    ("連携状況一覧", url_for("operations.health")),
-                    ("マッピング確認", url_for("mapping.index")),
-                    ("送信状況", url_for("operations.deliveries")),
-                    ("日次照合", url_for("daycheck.index")),
-                ],
-            )
-        )
-    if actor.role == "company_admin":
-        menu.append(("監査", [("操作履歴", url_for("audit.index"))]))
-    menu.append(("レジ", [("レジ画面を開く", url_for("register.top"))]))
-    return menu
 
 
 def _back(*, typed: bool) -> str:
@@ -171,38 +94,9 @@ def create_app(
     app.extensions["json_problems"] = (terminal_access.PREFIX, terminal_access.http_problem)
     manager = LoginManager(app)
     manager.session_protection = "basic"
-    for blueprint in (
-        home,
-        identity,
-        operations,
-        mapping,
-        daycheck,
-        rollout,
-        tables,
-        terminals,
-        register,
-        floor,
-        operate,
-        waiting,
-        checkout,
-        slips,
-        payment_types,
-        menu,
-        receipts,
-        pins,
-        launch,
-        people,
-        audit,
-        health,
-        notices,
-        imports,
-        stores,
-        printing,
-        days,
-        terminal_api,
-        terminal_document,
-    ):
+    for blueprint in menu.blueprints(portal, without="portal.ledger"):
         app.register_blueprint(blueprint)
+    lines = menu.entries(app.view_functions)
     clock = clock or SystemClock()
     if transport is None and settings.ledger_url is None:
         ledger = create_ledger_app(settings)
@@ -247,11 +141,18 @@ def create_app(
             raise Forbidden
         return None
 
+    def portal_menu(actor: Actor) -> list[tuple[str, list[tuple[str, str]]]]:
+        def allowed(endpoint: str) -> bool:
+            view: Any = app.view_functions[endpoint]
+            return actor.role in RIGHTS[view.permission]
+
+        return menu.menu_for(lines, allowed, url_for)
+
     @app.context_processor
     def common() -> dict[str, Any]:
         actor = g.get("actor")
         return {
-            "portal_menu": _menu(actor) if actor else [],
+            "portal_menu": portal_menu(actor) if actor else [],
             "company_name": actor.company_name if actor else "",
             "home_url": url_for("home.top"),
             "device": None,

@@ -20,6 +20,7 @@ from portal.kernel.ids import parse_id
 from portal.stores.service import page_of
 from portal.web.context import permission, render
 from portal.web.downloads import csv_file
+from portal.web.menu import in_menu
 
 blueprint = Blueprint("audit", __name__, url_prefix="/operations/audit")
 clock = SystemClock()
@@ -61,6 +62,7 @@ def _today() -> date:
 
 
 @blueprint.get("")
+@in_menu("監査", 10, "操作履歴")
 @permission("company")
 def index() -> Response:
     """One screen for every change of settings, link, mapping, money and roles."""

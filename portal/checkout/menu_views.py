@@ -18,6 +18,7 @@ from portal.kernel.clock import SystemClock
 from portal.kernel.errors import UserError
 from portal.kernel.ids import parse_id
 from portal.web.context import go, permission, render
+from portal.web.menu import in_menu
 
 blueprint = Blueprint("menu", __name__, url_prefix="/stores/menu")
 clock = SystemClock()
@@ -26,6 +27,7 @@ SHOWN_ROWS, SHOWN_FAULTS = 5, 50
 
 
 @blueprint.get("/")
+@in_menu("店舗管理", 60, "メニュー")
 @permission("manage")
 def index() -> BaseResponse:
     stores = visible_stores(db.session(), g.actor)

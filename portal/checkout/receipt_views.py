@@ -20,6 +20,7 @@ from portal.kernel.errors import ConflictError, UserError
 from portal.kernel.ids import parse_id
 from portal.stores.models import Company, Store
 from portal.web.context import go, permission, render
+from portal.web.menu import in_menu
 
 blueprint = Blueprint("receipts", __name__, url_prefix="/stores/receipts")
 clock = SystemClock()
@@ -27,6 +28,7 @@ FIELDS = ("heading", "address", "phone", "invoice_number", "footer")
 
 
 @blueprint.get("/")
+@in_menu("店舗管理", 70, "レシート設定")
 @permission("manage")
 def index() -> BaseResponse:
     stores = visible_stores(db.session(), g.actor)

@@ -22,6 +22,7 @@ from portal.services import deliverer
 from portal.stores.models import Store
 from portal.web.context import go, permission, render
 from portal.web.downloads import csv_file
+from portal.web.menu import in_menu
 
 blueprint = Blueprint("daycheck", __name__, url_prefix="/day-check")
 SHOW = ("", "bad")
@@ -42,6 +43,7 @@ def _rows(day: date) -> list[tuple[Store, ReservationLink, DayCheck | None]]:
 
 
 @blueprint.get("/")
+@in_menu("連携状況", 40, "日次照合")
 @permission("manage")
 def index() -> Response:
     """Every linked store in scope on one business day."""

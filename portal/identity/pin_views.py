@@ -17,6 +17,7 @@ from portal.kernel.errors import UserError
 from portal.register.floor_views import device, shared
 from portal.services import deliverer
 from portal.web.context import go, permission, render
+from portal.web.menu import in_menu
 
 blueprint = Blueprint("pins", __name__)
 
@@ -63,6 +64,7 @@ def switch(staff_id: uuid.UUID) -> BaseResponse:
 
 
 @blueprint.get("/stores/people")
+@in_menu("店舗管理", 90, "担当者PIN")
 @permission("manage")
 def people() -> Response:
     """担当者PIN: the people of the stores in scope, and whether they have one."""

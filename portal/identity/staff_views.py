@@ -20,6 +20,7 @@ from portal.stores.models import Store
 from portal.stores.service import page_of
 from portal.web import mail
 from portal.web.context import go, permission, render
+from portal.web.menu import in_menu
 
 blueprint = Blueprint("people", __name__, url_prefix="/operations/staff")
 clock = SystemClock()
@@ -49,6 +50,7 @@ def _index(link: str = "", whose: str = "") -> Response:
 
 
 @blueprint.get("")
+@in_menu("運用管理", 20, "担当者")
 @permission("company")
 def index() -> Response:
     return _index()

@@ -17,12 +17,14 @@ from portal.mapping.domain import Check
 from portal.mapping.forms import FixForm, MappingSearch
 from portal.services import deliverer
 from portal.web.context import go, is_htmx, permission, render
+from portal.web.menu import in_menu
 
 blueprint = Blueprint("mapping", __name__, url_prefix="/mapping")
 PER_PAGE = 50
 
 
 @blueprint.get("/")
+@in_menu("連携状況", 20, "マッピング確認")
 @permission("manage")
 def index() -> Response:
     """Rate and problems of every linked store in scope (T7)."""

@@ -16,6 +16,7 @@ from portal.notices.models import KINDS, Alert
 from portal.services import deliverer
 from portal.stores.service import page_of
 from portal.web.context import go, permission, render
+from portal.web.menu import in_menu
 
 blueprint = Blueprint("notices", __name__, url_prefix="/notices")
 PER_PAGE = 50
@@ -74,6 +75,7 @@ def _page(form: SettingsForm, status: int = 200, secret: str = "") -> Response:
 
 
 @blueprint.get("/settings")
+@in_menu("運用管理", 30, "通知設定")
 @permission("company")
 def show() -> Response:
     current = service.settings_of(db.session(), g.actor.company_id)

@@ -25,11 +25,13 @@ from portal.visits.domain import REFUSAL_REASONS, delivery_number, delivery_stat
 from portal.visits.service import tables_of
 from portal.web.context import go, permission, render
 from portal.web.downloads import csv_file
+from portal.web.menu import in_menu
 
 __all__ = ["blueprint"]
 
 
 @blueprint.get("/deliveries")
+@in_menu("連携状況", 30, "送信状況")
 @permission("manage")
 def deliveries() -> BaseResponse:
     """What is owed, oldest first; or what a number on paper names."""

@@ -17,6 +17,7 @@ from portal.operations.delivery_views import blueprint
 from portal.operations.forms import HealthSearch
 from portal.web.context import permission, render
 from portal.web.downloads import csv_file
+from portal.web.menu import in_menu
 
 __all__ = ["blueprint"]
 PER_PAGE = 50
@@ -38,6 +39,7 @@ def _found() -> tuple[HealthSearch, list[service.Health], list[service.Health]]:
 
 
 @blueprint.get("/health")
+@in_menu("連携状況", 10, "連携状況一覧")
 @permission("manage")
 def health() -> Response:
     """Each line leads to the screen that puts it right."""

@@ -24,6 +24,7 @@ from portal.services import deliverer
 from portal.stores.models import Store
 from portal.web.context import go, permission, render
 from portal.web.downloads import csv_file
+from portal.web.menu import in_menu
 
 blueprint = Blueprint("operations", __name__, url_prefix="/operations")
 PER_PAGE = 50
@@ -38,6 +39,7 @@ KEPT: dict[str, Callable[[queries.Ready], bool]] = {
 
 
 @blueprint.get("/")
+@in_menu("運用管理", 10, "運用管理設定")
 @permission("company")
 def settings() -> Response:
     return render("operations/settings.html")

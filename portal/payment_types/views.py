@@ -16,6 +16,7 @@ from portal.payment_types import service
 from portal.payment_types.catalog import CATALOG, GROUPS
 from portal.payment_types.forms import PaymentTypeForm
 from portal.web.context import go, permission, render
+from portal.web.menu import in_menu
 
 blueprint = Blueprint("payment_types", __name__, url_prefix="/stores/payment-types")
 clock = SystemClock()
@@ -23,6 +24,7 @@ SYNC = "レジで使うには、端末の設定からマスタ同期を行って
 
 
 @blueprint.get("/")
+@in_menu("店舗管理", 50, "支払科目種設定")
 @permission("manage")
 def index() -> BaseResponse:
     """店舗を選択 → 検索."""

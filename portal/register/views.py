@@ -26,6 +26,7 @@ from portal.visits import effects
 from portal.visits.domain import REFUSAL_REASONS, delivery_state
 from portal.visits.service import tables_of
 from portal.web.context import go, permission, render
+from portal.web.menu import in_menu
 
 blueprint = Blueprint("register", __name__, url_prefix="/register")
 
@@ -67,6 +68,7 @@ def op_id() -> uuid.UUID:
 
 
 @blueprint.get("/")
+@in_menu("レジ", 10, "レジ画面を開く")
 @permission("register")
 def top() -> Response:
     found = device(ready=False)

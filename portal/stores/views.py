@@ -21,6 +21,7 @@ from portal.stores.forms import CloseForm, StoreForm, StoreSearch, TemplateForm
 from portal.stores.models import Store
 from portal.tables.models import DiningTable
 from portal.web.context import go, permission, render
+from portal.web.menu import in_menu
 
 blueprint = Blueprint("stores", __name__, url_prefix="/stores")
 clock = SystemClock()
@@ -28,6 +29,7 @@ PER_PAGE = 50
 
 
 @blueprint.get("/")
+@in_menu("店舗管理", 10, "店舗一覧")
 @permission("company")
 def index() -> Response:
     """店舗一覧: search, pages, CSV."""
@@ -208,6 +210,7 @@ def _templates(form: TemplateForm, status: int = 200) -> Response:
 
 
 @blueprint.get("/templates")
+@in_menu("店舗管理", 20, "店舗テンプレート")
 @permission("company")
 def template_list() -> Response:
     return _templates(TemplateForm(formdata=None))

@@ -20,12 +20,14 @@ from portal.tables import service
 from portal.tables.forms import KINDS, TableForm
 from portal.tables.models import TableSync
 from portal.web.context import go, permission, render
+from portal.web.menu import in_menu
 
 blueprint = Blueprint("tables", __name__, url_prefix="/stores/tables")
 clock = SystemClock()
 
 
 @blueprint.get("/")
+@in_menu("店舗管理", 40, "テーブル設定")
 @permission("manage")
 def index() -> BaseResponse:
     stores = visible_stores(db.session(), g.actor)

@@ -20,6 +20,7 @@ from portal.terminals import service
 from portal.terminals.forms import TerminalForm
 from portal.terminals.models import API_KINDS, KIND_LABELS, Terminal
 from portal.web.context import go, permission, render
+from portal.web.menu import in_menu
 
 blueprint = Blueprint("terminals", __name__, url_prefix="/stores/terminals")
 
@@ -53,6 +54,7 @@ def _detail(terminal_id: uuid.UUID, **values: Any) -> Response:
 
 
 @blueprint.get("/")
+@in_menu("店舗管理", 80, "端末管理")
 @permission("manage")
 def index() -> Response:
     return _page()
