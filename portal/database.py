@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from flask_sqlalchemy import SQLAlchemy
 from psycopg._preparing import PrepareManager
@@ -54,6 +54,8 @@ RESTED_SECONDS = 1.0
 RETRYABLE = frozenset({"55P03", "40P01", "40001"})
 
 T = TypeVar("T")
+# A mapped class, or a table without one.
+Kind = Table | type[DeclarativeBase]
 
 
 class Base(DeclarativeBase):
@@ -211,7 +213,7 @@ def fetch(session: Session, statement: str, values: Mapping[str, Any]) -> Sequen
     return result.all() if result.returns_rows else ()
 
 
-def bulk_insert(session: Session, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+def bulk_insert(session: Session, table: Kind, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert many rows of one shape in one statement with one parameter; what is left out takes its default.
 
     Five times as fast as a flush of objects, which counts after an outage of hundreds of stores.
@@ -220,17 +222,18 @@ def bulk_insert(session: Session, table: Table, rows: Sequence[Mapping[str, Any]
     bulk_insert_all(session, [(table, rows)])
 
 
-def bulk_insert_all(session: Session, parts: Sequence[tuple[Table, Sequence[Mapping[str, Any]]]]) -> None:
+def bulk_insert_all(session: Session, parts: Sequence[tuple[Kind, Sequence[Mapping[str, Any]]]]) -> None:
     """Rows of several tables in one statement, before the session's own; foreign keys are checked at its end."""
     inserts, values = [], {}
     for number, (table, rows) in enumerate(parts):
         if not rows:
             continue
         columns = ", ".join(f'"{name}"' for name in rows[0])
+        name = (table if isinstance(table, Table) else cast(Table, table.__table__)).fullname
         # Names of our own models only, never of a request.
         inserts.append(
-            f"INSERT INTO {table.fullname} ({columns}) SELECT {columns}"  # noqa: S608
-            f" FROM jsonb_populate_recordset(NULL::{table.fullname}, CAST(%(rows{number})s AS jsonb))"
+            f"INSERT INTO {name} ({columns}) SELECT {columns}"  # noqa: S608
+            f" FROM jsonb_populate_recordset(NULL::{name}, CAST(%(rows{number})s AS jsonb))"
         )
         values[f"rows{number}"] = json.dumps([dict(row) for row in rows], default=str)
     if inserts:

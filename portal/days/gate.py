@@ -8,11 +8,18 @@ from datetime import date
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from portal.database import fetch
 from portal.days.models import DayClose
 from portal.kernel.errors import ConflictError
 
 # For the first statement of a transaction: until that ends nobody closes the day. Shared, so that no command waits.
 LOCK = "pg_advisory_xact_lock_shared(hashtext(%(day)s))"
+
+
+CLOSED = """
+SELECT FROM pos.day_close
+WHERE store_id = %(store)s AND business_date = %(day)s AND training = %(training)s AND reopened_at IS NULL
+"""
 
 
 def key(store_id: uuid.UUID, training: bool) -> str:
@@ -22,7 +29,8 @@ def key(store_id: uuid.UUID, training: bool) -> str:
 
 def ensure_open(session: Session, store_id: uuid.UUID, day: date, training: bool) -> None:
     """Raises ConflictError where the day is closed. In a statement after the one that took LOCK: that looked before."""
-    if standing(session, store_id, day, training) is not None:
+    values = {"store": store_id, "day": day, "training": training}
+    if fetch(session, CLOSED, values):
         raise ConflictError(
             f"営業日 {day:%Y/%m/%d} は閉局しています。", "続ける場合は、TOPで「開局」を押してください。"
         )

@@ -119,7 +119,7 @@ def _apply(session: Session, actor: Actor, _store: Store | None, plan: Plan, now
         audit.append({"id": new_id(), "company_id": actor.company_id, "at": now, "actor_id": actor.id,
                       "actor_label": actor.name, "action": "staff_saved", "target": values["code"], "before": before,
                       "after": after})  # fmt: skip
-    bulk_insert(session, Staff.__table__, staff_rows)  # type: ignore[arg-type]
+    bulk_insert(session, Staff, staff_rows)
     session.flush()
     if touched:
         session.execute(delete(StaffStore).where(StaffStore.staff_id.in_(touched)))
@@ -129,8 +129,8 @@ def _apply(session: Session, actor: Actor, _store: Store | None, plan: Plan, now
             .where(WebSession.staff_id.in_(ended), WebSession.ended_at.is_(None))
             .values(ended_at=now)
         )
-    bulk_insert(session, StaffStore.__table__, scope)  # type: ignore[arg-type]
-    bulk_insert(session, AuditEntry.__table__, audit)  # type: ignore[arg-type]
+    bulk_insert(session, StaffStore, scope)
+    bulk_insert(session, AuditEntry, audit)
 
 
 def _export(session: Session, _actor: Actor, _store: Store | None) -> Iterator[list[object]]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import Row, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from portal.audit.models import record
-from portal.database import bind_company
+from portal.database import bind_company, fetch
 from portal.identity.models import (
     ROLE_LABELS,
     LoginThrottle,
@@ -25,17 +26,19 @@ from portal.kernel.errors import NotFoundError, UserError
 from portal.kernel.ids import hash_token, new_id, new_token
 from portal.kernel.passwords import hash_password, verify_password
 from portal.kernel.throttle import FORGET, lock_time
-from portal.stores.models import Company, Store
+from portal.stores.models import Store
 
 SESSION_TIME = timedelta(hours=16)
 RESET_TIME = timedelta(hours=24)
 SHORTEST_PASSWORD = 10
-STORES = (
-    select(func.array_agg(StaffStore.store_id))
-    .where(StaffStore.staff_id == Staff.id)
-    .correlate(Staff)
-    .scalar_subquery()
-)
+WHO = """
+SELECT web.id AS session_id, web.expires_at, web.acting_staff_id, staff.id AS staff_id, staff.name, staff.role,
+       company.company_id, company.name AS company_name, company.code,
+       ARRAY(SELECT store_id FROM pos.staff_store WHERE staff_id = staff.id) AS stores
+FROM pos.web_session web
+JOIN pos.staff staff ON staff.id = web.staff_id JOIN pos.company company ON company.company_id = staff.company_id
+WHERE web.token_hash = %(token)s AND web.ended_at IS NULL AND staff.active
+"""
 
 
 @dataclass(frozen=True)
@@ -123,38 +126,31 @@ def actor_of(session: Session, cookie: str, now: datetime) -> Actor | None:
     if parts is None:
         return None
     bind_company(session, parts[0])
-    row = session.execute(
-        select(WebSession, Staff, Company, STORES)
-        .join(Staff, Staff.id == WebSession.staff_id)
-        .join(Company, Company.id == Staff.company_id)
-        .where(WebSession.token_hash == hash_token(parts[1]), WebSession.ended_at.is_(None), Staff.active)
-    ).first()
-    if row is None or row[0].expires_at < now:
+    found = fetch(session, WHO, {"token": hash_token(parts[1])})
+    if not found or found[0].expires_at < now:
         bind_company(session, None)
         return None
-    web, staff, company, stores = row
-    if web.acting_staff_id is not None:
-        return _acting(session, web, staff, company)
-    mine = frozenset(stores or ())
-    return Actor(staff.id, web.id, company.id, company.name, company.code, staff.name, staff.role, mine,
-                 login_name=staff.name)  # fmt: skip
+    row = found[0]
+    if row.acting_staff_id is not None:
+        return _acting(session, row)
+    return Actor(row.staff_id, row.session_id, row.company_id, row.company_name, row.code, row.name, row.role,
+                 frozenset(row.stores), login_name=row.name)  # fmt: skip
 
 
 def _stores_of(session: Session, staff: Staff) -> frozenset[uuid.UUID]:
     return frozenset(session.scalars(select(StaffStore.store_id).where(StaffStore.staff_id == staff.id)))
 
 
-def _acting(session: Session, web: WebSession, owner: Staff, company: Company) -> Actor | None:
+def _acting(session: Session, row: Row[Any]) -> Actor | None:
     """The person whom a PIN put at this tablet, in the stores of both; None where that person is gone."""
-    person = session.get(Staff, web.acting_staff_id)
+    person = session.get(Staff, row.acting_staff_id)
     if person is None or not person.active or person.pin_hash is None:
         return None
     every = frozenset(session.scalars(select(Store.id)))
-    mine, theirs = (
-        every if each.role == "company_admin" else _stores_of(session, each) for each in (owner, person)
-    )
-    return Actor(person.id, web.id, company.id, company.name, company.code, person.name, "store_staff",
-                 mine & theirs, acting=True, login_name=owner.name)  # fmt: skip
+    mine = every if row.role == "company_admin" else frozenset(row.stores)
+    theirs = every if person.role == "company_admin" else _stores_of(session, person)
+    return Actor(person.id, row.session_id, row.company_id, row.company_name, row.code, person.name, "store_staff",
+                 mine & theirs, acting=True, login_name=row.name)  # fmt: skip
 
 
 def logout(session: Session, actor: Actor, now: datetime) -> None:

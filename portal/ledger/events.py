@@ -6,9 +6,9 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import Table, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal.database import bulk_insert
@@ -150,7 +150,7 @@ def trace(
 ) -> None:
     """What a linked POS changed of one row."""
     rows = traced(session, link, before, {row.id: row}, {row.id: seats}, {}, now)
-    bulk_insert(session, cast(Table, Event.__table__), rows)
+    bulk_insert(session, Event, rows)
 
 
 def seat_names(session: Session, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, str]:

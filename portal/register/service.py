@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from portal.audit.models import record
 from portal.checkout import slips
 from portal.checkout.models import Slip, SlipLine
-from portal.database import constraint_name, fetch, run_write
+from portal.database import bulk_insert_all, constraint_name, fetch, run_write
 from portal.days import gate
 from portal.identity.models import Staff
 from portal.identity.service import Actor
@@ -30,7 +30,7 @@ from portal.tables.floor_models import TableGroup, TableGroupMember
 from portal.tables.models import DiningTable
 from portal.terminals.models import Terminal
 from portal.visits.models import Occupancy, Operation, Visit
-from portal.visits.service import bump, release_tables, take_tables
+from portal.visits.service import bump, holding, release_tables
 
 # What does not touch the day that 閉局 closes; 閉局 itself takes its own lock.
 ANY_TIME = frozenset({"close_day", "bookmark", "bookmark_remove", "returned", "reset"})
@@ -155,25 +155,23 @@ def seat(
             ensure_group_free(s, device, wish.table_ids, None)
         link_id = wanted if ground[0].linked else None
         start = now if item is None else item.start_at
-        visit = Visit(
-            id=visit_id, company_id=device.company_id, store_id=device.store_id, training=device.training,
-            link_id=link_id, kind="walk_in" if item is None else "reservation", reservation_id=item.id if item else None,
-            guest_name=item.guest_name if item else "", memo=wish.memo,
-            site_name=item.site_name if item else "", site_points=item.site_points if item else 0,
-            party_size=wish.party_size, business_date=device.business_date, start_at=wish.start_at or start,
-            stay_minutes=wish.stay_minutes, seated_at=now, status="seated", changed_at=now, created_at=now,
-            party_revision=1 if item is None or item.party_size != wish.party_size else 0,
-            times_revision=1 if item is None or wish.start_at is not None else 0,
-            stay_revision=1 if item is None or item.stay_minutes != wish.stay_minutes else 0,
-            opened_terminal_id=device.id, last_terminal_id=device.id, opened_by=actor.id, last_changed_by=actor.id,
-        )  # fmt: skip
-        if link_id is None or all(place.kind == "waiting" for place in ground):
+        silent = link_id is None or all(place.kind == "waiting" for place in ground)
+        visit = {
+            "id": visit_id, "company_id": device.company_id, "store_id": device.store_id, "training": device.training,
+            "link_id": link_id, "kind": "reservation" if item else "walk_in", "reservation_id": item.id if item else None,
+            "guest_name": item.guest_name if item else "", "memo": wish.memo,
+            "site_name": item.site_name if item else "", "site_points": item.site_points if item else 0,
+            "party_size": wish.party_size, "business_date": device.business_date, "start_at": wish.start_at or start,
+            "stay_minutes": wish.stay_minutes, "seated_at": now, "status": "seated", "changed_at": now, "created_at": now,
+            "party_revision": 1 if item is None or item.party_size != wish.party_size else 0,
+            "times_revision": 1 if item is None or wish.start_at is not None else 0,
+            "stay_revision": 1 if item is None or item.stay_minutes != wish.stay_minutes else 0,
             # What is not to be linked owes nothing (S4, P6).
-            visit.answered_revision = 1
-        s.add(visit)
-        s.flush()
-        take_tables(s, visit, wish.table_ids, now)
-        return {"visit_id": str(visit.id)}
+            "answered_revision": 1 if silent else 0,
+            "opened_terminal_id": device.id, "last_terminal_id": device.id, "opened_by": actor.id, "last_changed_by": actor.id,
+        }  # fmt: skip
+        bulk_insert_all(s, [(Visit, [visit]), (Occupancy, holding(visit, wish.table_ids, now))])
+        return {"visit_id": str(visit_id)}
 
     try:
         result = once(session, device, op_id, "seat", now, work, result={"visit_id": str(visit_id)})

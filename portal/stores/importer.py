@@ -80,11 +80,11 @@ def _apply(session: Session, actor: Actor, _store: Store | None, plan: Plan, now
                 setattr(change.target, key, value)
             change.target.revision += 1
             tell(change.target.id, change.label, before, after)
-    bulk_insert(session, Store.__table__, stores)  # type: ignore[arg-type]
+    bulk_insert(session, Store, stores)
     for template_id, store_ids in made.items():
         if template_id is not None:
             templates.fill(session, actor.company_id, store_ids, templates.template_of(session, template_id))
-    bulk_insert(session, AuditEntry.__table__, audit)  # type: ignore[arg-type]
+    bulk_insert(session, AuditEntry, audit)
 
 
 def on_off(value: bool) -> str:

@@ -81,8 +81,8 @@ def _apply(session: Session, actor: Actor, store: Store | None, plan: Plan, now:
         audit.append({"id": new_id(), "company_id": store.company_id, "store_id": store.id, "at": now,
                       "actor_id": actor.id, "actor_label": actor.name, "action": "table_saved", "target": change.label,
                       "before": before, "after": {key: change.values[key] for key in COLUMNS}})  # fmt: skip
-    bulk_insert(session, DiningTable.__table__, tables)  # type: ignore[arg-type]
-    bulk_insert(session, AuditEntry.__table__, audit)  # type: ignore[arg-type]
+    bulk_insert(session, DiningTable, tables)
+    bulk_insert(session, AuditEntry, audit)
 
 
 def _export(session: Session, _actor: Actor, store: Store | None) -> Iterator[list[object]]:

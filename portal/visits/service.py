@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
+from portal.kernel.ids import new_id
 from portal.tables.floor_models import TableGroup, TableGroupMember
 from portal.tables.models import DiningTable
 from portal.visits.models import CHANGE_SEQUENCE, Occupancy, Visit
@@ -73,15 +76,23 @@ def waiting_only(session: Session, visit: Visit) -> bool:
     return bool(tables) and all(table.kind == "waiting" for table in tables)
 
 
+def holding(
+    visit: Mapping[str, Any], table_ids: tuple[uuid.UUID, ...], now: datetime
+) -> list[dict[str, Any]]:
+    """Rows by which a visit holds tables; inserting them raises IntegrityError where one is taken (P8)."""
+    return [
+        {
+            "id": new_id(), "company_id": visit["company_id"], "store_id": visit["store_id"], "visit_id": visit["id"],
+            "table_id": table_id, "training": visit["training"], "taken_at": now,
+        }
+        for table_id in dict.fromkeys(table_ids)
+    ]  # fmt: skip
+
+
 def take_tables(session: Session, visit: Visit, table_ids: tuple[uuid.UUID, ...], now: datetime) -> None:
-    """Hold tables; the unique index raises IntegrityError where one is taken (P8)."""
-    for table_id in dict.fromkeys(table_ids):
-        session.add(
-            Occupancy(
-                company_id=visit.company_id, store_id=visit.store_id, visit_id=visit.id, table_id=table_id,
-                training=visit.training, taken_at=now,
-            )
-        )  # fmt: skip
+    """Hold more tables; IntegrityError where one is taken (P8)."""
+    owner = {name: getattr(visit, name) for name in ("id", "company_id", "store_id", "training")}
+    session.add_all(Occupancy(**row) for row in holding(owner, table_ids, now))
     session.flush()
 
 

@@ -6,14 +6,13 @@ import uuid
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import Table, and_, delete, func, select
+from sqlalchemy import and_, delete, func, select
 from sqlalchemy.orm import Session
 
 from portal.database import bulk_insert_all
 from portal.kernel.ids import new_id
-from portal.ledger.database import LedgerBase
 from portal.ledger.events import snapshot, traced
 from portal.ledger.models import (
     Event,
@@ -88,10 +87,10 @@ class _Work:
             for seat_id in self.held[row_id]
         ]
         bulk_insert_all(self.session, [
-            (_table(Reservation), [_columns(row, ROW) for row in self.new_rows]),
-            (_table(VisitRecord), [_columns(row, RECORD) for row in self.new_records]),
-            (_table(ReservationSeat), seats),
-            (_table(Event), events),
+            (Reservation, [_columns(row, ROW) for row in self.new_rows]),
+            (VisitRecord, [_columns(row, RECORD) for row in self.new_records]),
+            (ReservationSeat, seats),
+            (Event, events),
         ])  # fmt: skip
         self.session.flush()
 
@@ -100,10 +99,6 @@ ROW = ("id", "company_id", "shop_id", "kind", "status", "party_size", "start_at"
        "slip_number", "points_used", "visit_id", "revision", "created_at", "updated_at")  # fmt: skip
 RECORD = ("visit_id", "link_id", "company_id", "shop_id", "reservation_row_id", "revision", "outcome", "code", "state",
           "tables_revision", "party_revision", "times_revision", "stay_revision", "received_at")  # fmt: skip
-
-
-def _table(model: type[LedgerBase]) -> Table:
-    return cast(Table, model.__table__)
 
 
 def _columns(row: object, names: tuple[str, ...]) -> dict[str, object]:
