@@ -167,8 +167,10 @@ class LedgerClient:
             wire.Signals, self._call("GET", "/signals", session=session, token=token, seconds=seconds)
         )
 
-    def ticket(self, session: Session | None, token: str, person: str) -> wire.TicketAnswer:
-        body = wire.TicketRequest(person=person)
+    def ticket(
+        self, session: Session | None, token: str, person: str, reservation_id: uuid.UUID | None = None
+    ) -> wire.TicketAnswer:
+        body = wire.TicketRequest(person=person, reservation_id=reservation_id)
         return self._read(
             wire.TicketAnswer, self._call("POST", "/tickets", session=session, token=token, body=body)
         )

@@ -259,9 +259,13 @@ class Mapping(Wire):
 
 
 class TicketRequest(Wire):
-    """A one-time ticket that opens the ledger's screens for a person of a linked store (L1)."""
+    """A one-time ticket that opens the ledger's screens for a person of a linked store (L1).
+
+    ``reservation_id``: it opens at this reservation, with its history (since 1.3; else at the top).
+    """
 
     person: Name
+    reservation_id: uuid.UUID | None = None
 
 
 class TicketAnswer(Wire):

@@ -190,7 +190,7 @@ def end(store_id: uuid.UUID) -> BaseResponse:
 @blueprint.post("/links/<uuid:store_id>/ledger")
 @permission("manage")
 def open_ledger(store_id: uuid.UUID) -> BaseResponse:
-    """Open the ledger's screens with a one-time ticket (L1)."""
+    """Open the ledger's screens with a one-time ticket (L1), where one is named at this reservation and its history."""
     session = db.session()
     store = store_in_scope(session, g.actor, store_id)
     link = service.current_link(session, store.id)
@@ -203,7 +203,9 @@ def open_ledger(store_id: uuid.UUID) -> BaseResponse:
     token = parts.tokens.open(link.access_token_encrypted)
     session.rollback()
     try:
-        ticket = parts.client.ticket(session, token, f"{g.actor.name}(USENレジ)")
+        ticket = parts.client.ticket(
+            session, token, f"{g.actor.name}(USENレジ)", parse_id(request.form.get("reservation_id"))
+        )
     except (LedgerUnavailableError, LedgerProblemError):
         raise UserError(
             "お席トットくんに接続できませんでした。",

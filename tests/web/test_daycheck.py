@@ -247,3 +247,25 @@ def test_health_shows_what_is_wrong_and_leads_to_the_screen(world: World, store:
     assert "001,渋谷店" in admin.get("/operations/health.csv").text
     world.run("UPDATE pos.delivery_lane SET failing_since = now()")
     assert "接続できません" in world.login("manager").get("/operations/health").text
+
+
+def test_L1_a_record_of_the_ledger_opens_at_its_history(
+    world: World, store: str, booked: Callable[..., str]
+) -> None:
+    """A reservation that nobody seated has no record here: one press leads to the one that the ledger keeps."""
+    waiting = booked("まだ来ない客", minutes=0)
+    world.run("UPDATE ledger.reservation SET status = 'left', ended_at = now() WHERE id = :i", i=waiting)
+    admin = world.login()
+    assert admin.post(f"/day-check/{store}", day=today(world)).status_code == 303
+    page = admin.get(f"/day-check/{store}?day={today(world)}").text
+    assert f'name="reservation_id" value="{waiting}"' in page
+    way = admin.post(f"/operations/links/{store}/ledger", reservation_id=waiting).location
+    person = world.ledger.test_client()
+    answer = person.get(way.removeprefix("/ledger"))
+    assert (answer.status_code, answer.location) == (303, f"/reservations/{waiting}")
+    opened = person.get(answer.location).text
+    assert "変更履歴" in opened
+    assert "まだ来ない客" in opened
+    # What is no id opens the ledger as before.
+    plain = admin.post(f"/operations/links/{store}/ledger", reservation_id="x").location
+    assert world.ledger.test_client().get(plain.removeprefix("/ledger")).location == "/"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
+
 from flask import Blueprint, Response, g, redirect, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from portal.database import run_write
 from portal.kernel.errors import UserError
+from portal.kernel.ids import parse_id
 from portal.ledger.accounts import service
 from portal.ledger.accounts.forms import LoginForm
 from portal.ledger.database import ledger_db
@@ -19,8 +22,10 @@ COOKIE = "ledger_session"
 clock = AppClock()
 
 
-def _enter(cookie: str, secure: bool) -> BaseResponse:
-    response = redirect(url_for("ledger_reservations.index"), 303)
+def _enter(cookie: str, secure: bool, row_id: uuid.UUID | None = None) -> BaseResponse:
+    """Log in, and go to the list or to one reservation."""
+    where = url_for("ledger_booking.edit", row_id=row_id) if row_id else url_for("ledger_reservations.index")
+    response = redirect(where, 303)
     response.set_cookie(
         COOKIE, cookie, httponly=True, samesite="Lax", secure=secure, path=request.script_root or "/"
     )
@@ -57,7 +62,7 @@ def login_submit() -> BaseResponse:
 def ticket() -> BaseResponse:
     token = request.args.get("t", "")
     cookie = run_write(ledger_db.session(), lambda s: service.redeem(s, token, clock.now()))
-    return _enter(cookie, g.secure_cookies)
+    return _enter(cookie, g.secure_cookies, parse_id(request.args.get("r")))
 
 
 @blueprint.post("/logout")

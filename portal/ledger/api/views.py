@@ -322,7 +322,8 @@ def tickets() -> Response:
         )  # fmt: skip
 
     run_write(ledger_db.session(), work)
-    return answer(TicketAnswer(path=f"/ticket?t={token}", expires_in=TICKET_SECONDS), 201)
+    place = f"&r={wanted.reservation_id}" if wanted.reservation_id else ""
+    return answer(TicketAnswer(path=f"/ticket?t={token}{place}", expires_in=TICKET_SECONDS), 201)
 
 
 @blueprint.route("/<path:_rest>", methods=["GET", "POST", "PUT", "DELETE", "PATCH"])
