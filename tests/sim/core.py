@@ -53,6 +53,8 @@ class Core:
     calm = False
     holders = 0
     ledger_dies = False
+    space = False  # whose turn it is: a terminal in training or not
+    spare = 0  # commits of the POS that still succeed before it dies
 
     def __init__(self, made: Stage, seed: int) -> None:
         self.made, self.seed = made, seed
@@ -202,8 +204,13 @@ class Core:
     def tell(self, text: str) -> None:
         self.story.append(f"{self.made.clock.now():%H:%M:%S} {text}")
 
-    def act(self, what: str, allowed: bool, work: Callable[[uuid.UUID], Any]) -> Any:
-        """Do it on the product; the rules must say the same. A crash: the person presses again, same op_id."""
+    def act(
+        self, what: str, allowed: bool, work: Callable[[uuid.UUID], Any], *, any_time: bool = False, api: Any = None
+    ) -> Any:  # fmt: skip
+        """Do it on the product; the rules must say the same. A crash: the person presses again, same op_id.
+
+        ``any_time``: also on a closed day. ``api``: the command of the terminals' API that does the same.
+        """
         op = self.uid()
         self.crash = "pos_commit" if self.rng.random() < 0.04 else ""
         outcome: Any = None

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from datetime import timedelta
 
 from portal.kernel import ids
+from tests.sim.day_acts import DayActs
 from tests.sim.register_acts import VERBS
 from tests.sim.staff_acts import CHANGES
-from tests.sim.stage import DisagreementError, Stage, stage
-from tests.sim.till_acts import TILL_VERBS, TillActs
+from tests.sim.stage import DisagreementError, ShutError, Stage, stage
+from tests.sim.till_acts import TILL_VERBS
 
 STEPS = 40
 
 
-class Sim(TillActs):
+class Sim(DayActs):
     def __init__(self, made: Stage, seed: int) -> None:
         super().__init__(made, seed)
         # Each evening has a taste of its own: rare things meet only where common ones leave them room.
@@ -31,10 +33,15 @@ class Sim(TillActs):
     def step(self, number: int) -> None:
         """Each step draws from a source of its own: without one of them, the others stay what they were."""
         self.rng = random.Random(f"{self.seed} {number}")
-        getattr(self, self.pick(self.kinds))()
+        with suppress(ShutError):
+            getattr(self, self.pick(self.kinds))()
 
     def clock(self) -> None:
-        self.made.clock.advance(timedelta(seconds=self.rng.choice([3, 12, 35, 300, 1800])))
+        night = self.days.nights == 0 and self.rng.random() < 0.04
+        self.days.nights += night
+        self.made.clock.advance(
+            timedelta(seconds=39_600 if night else self.rng.choice([3, 12, 35, 300, 1800]))
+        )
 
     def late(self) -> None:
         """A request that was under way all the time arrives, in whatever order."""

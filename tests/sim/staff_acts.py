@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from datetime import timedelta
 
 from portal.database import run_write
@@ -18,7 +19,7 @@ from tests.sim import model as m
 from tests.sim.books import Row
 from tests.sim.core import Core
 from tests.sim.register_acts import RegisterActs
-from tests.sim.stage import DisagreementError
+from tests.sim.stage import DisagreementError, ShutError
 
 CHANGES = {
     "book": 1, "edit": 1.5, "call_off": 0.5, "rename_seat": 0.5, "sync_seats": 0.4, "delete_seat": 0.15, "add_seat": 0.2,
@@ -96,7 +97,8 @@ class StaffActs(RegisterActs, Core):
             self.deliverer.deliver_once(self.session, self.link_id)
         healed = self._heal()
         if healed and hurry:
-            self.walk_in(self.device("T1"))
+            with suppress(ShutError):
+                self.walk_in(self.device("T1"))
         return healed
 
     def _heal(self) -> bool:

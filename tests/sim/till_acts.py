@@ -26,7 +26,8 @@ TILL_VERBS = {"discount": 0.4, "tender": 0.6, "cross": 0.5, "enter": 0.3, "split
               "reverse": 0.3, "void": 0.4}  # fmt: skip
 # A busy evening at the till.
 BUSY = {"seat": 3, "walk_in": 2, "order": 5, "pay": 6, "discount": 1.5, "tender": 3, "cross": 1.5, "enter": 1.2,
-        "split": 2, "joint": 1.5, "part": 0.8, "reverse": 0.8, "void": 1.5}  # fmt: skip
+        "split": 2, "joint": 1.5, "part": 0.8, "reverse": 0.8, "void": 1.5, "close_day": 0.6,
+        "cash": 0.3, "open_day": 0.1}  # fmt: skip
 ON_A_VISIT |= set(TILL_VERBS)
 PRICES = {10: 500, 8: 331}
 
@@ -167,7 +168,7 @@ class TillActs(Oracle):
             return
         self._opened(visit)
         members = [self.model.visits[v] for v in self.till.members(visit.id)]
-        if self.till.pay(visit.id):
+        if self.till.pay(visit.id, m.business_day(now)):
             for member in members:
                 used = self.till.tab(member.id).used
                 self.model.pay(member, now)
@@ -274,7 +275,7 @@ class TillActs(Oracle):
         self.act(f"void {chosen.slip} of {chosen.id[-4:]}", allowed, lambda op: voids.void(
             self.session, device, self.actor, op, slip, "mistake", now))  # fmt: skip
         if allowed:
-            self.till.void(chosen.id)
+            self.till.void(chosen.id, m.business_day(now))
 
     # -- when all has settled
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date
 
 SITE = "site_points"
 OTHER_POINTS = "v_point"
@@ -22,11 +23,13 @@ class Tab:
     removed: bool = False
     count: int = 1
     parts: list[dict[str, int]] = field(default_factory=list)
+    paid_on: list[date] = field(default_factory=list)
     head: str | None = None
     has_slip: bool = False
     total: int | None = None
     used: int = 0
     voided: bool = False
+    voided_on: date | None = None
 
 
 class Till:
@@ -168,7 +171,7 @@ class Till:
 
     def reverse(self, visit: str) -> None:
         bill = self._joint(visit)
-        bill.parts, bill.draft, bill.limit, bill.removed = [], [], None, False
+        bill.parts, bill.paid_on, bill.draft, bill.limit, bill.removed = [], [], [], None, False
 
     # -- together
 
@@ -213,7 +216,7 @@ class Till:
 
     # -- paying
 
-    def pay(self, visit: str) -> bool:
+    def pay(self, visit: str, day: date) -> bool:
         """Cash for what is left of this part; whether the bill is paid in full."""
         head, bill = self.head(visit), self._joint(visit)
         bill.has_slip = True
@@ -228,6 +231,7 @@ class Till:
         last = len(bill.parts) + 1 >= bill.count
         due, limit, removed = self.due(visit), bill.limit, bill.removed
         bill.parts.append(paid)
+        bill.paid_on.append(day)
         bill.draft = []
         if not last:
             bill.removed = not (limit is None and not removed)
@@ -245,7 +249,8 @@ class Till:
         tab = self.tab(visit)
         return tab.total is not None and tab.head is None and not tab.voided
 
-    def void(self, visit: str) -> None:
+    def void(self, visit: str, day: date) -> None:
+        self.tab(visit).voided_on = day
         for other, tab in self.tabs.items():
             tab.voided = tab.voided or other == visit or tab.head == visit
         if self.tab(visit).used:
