@@ -8,6 +8,7 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import CodeType, ModuleType
 
+from tests.sim.day_mutants import DAY_MUTANTS
 from tests.sim.till_mutants import TILL_MUTANTS
 
 APPLY, DELIVERY = "portal.ledger.reservations.apply", "portal.link.delivery"
@@ -92,7 +93,7 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
     "block of the POS takes another's place (O14)": (CHANGE, "row.stay_minutes = length\n        row.revision", "row.start_at = now\n        row.revision"),
     "mapping asked of a party that sits (T6)": (APPLY, "_seats(work, state) if moved else []", "_seats(work, state)"),
 }  # fmt: skip
-MUTANTS |= TILL_MUTANTS
+MUTANTS |= TILL_MUTANTS | DAY_MUTANTS
 
 
 class _Loader(SourceFileLoader):

@@ -14,9 +14,11 @@ from portal.link import feed
 from portal.link.contract import ReservationChange
 from portal.register import blocks, operations, service, waiting
 from portal.register.service import Device
+from portal.terminal_api import commands
+from portal.terminal_api import schemas as wire
 from portal.terminals.models import Terminal
 from tests.sim import model as m
-from tests.sim.core import NAMES, TERMINALS, TRAINING, Core
+from tests.sim.core import KIOSK, NAMES, TERMINALS, TRAINING, Core
 from tests.sim.stage import DisagreementError, SimCrash
 
 # Weights: what is drawn how often.
@@ -32,7 +34,7 @@ class RegisterActs(Core):
     verbs: dict[str, float]
 
     def register(self) -> None:
-        terminal = self.rng.choices(TERMINALS, [6, 3, 0.8])[0]
+        terminal = self.terminal = self.rng.choices([*TERMINALS, KIOSK], [6, 3, 0.8, 0.6])[0]
         training = terminal == TRAINING
         here = [v for v in self.model.visits.values() if v.training == training]
         sitting = [v for v in here if v.now.open]
@@ -167,7 +169,10 @@ class RegisterActs(Core):
         wish = service.Seating(tuple(self.tables[n] for n in names), item, party, start, stay, "")
         who = f"{booking[-4:]}" if booking else "walk-in"
         found = self.act(f"{device.name} seats {who} at {names}", allowed,
-                         lambda op: service.seat(self.session, device, self.actor, op, wish, now))  # fmt: skip
+                         lambda op: service.seat(self.session, device, self.actor, op, wish, now),
+                         api=(commands.seat, device, wire.SeatRequest(
+                             table_ids=list(wish.table_ids), reservation_id=item.id if item else None, party_size=party,
+                             start_at=start, stay_minutes=stay)))  # fmt: skip
         if not allowed:
             return
         begin = start or (item.start_at if item else now)
@@ -191,7 +196,8 @@ class RegisterActs(Core):
         to = tuple(self.rng.sample(list(self.tables), 2 if self.rng.random() < 0.15 else 1))
         allowed = self.model.can_move(visit, to)
         self.act(f"move {visit.id[-4:]} to {to}", allowed, lambda op: operations.move(
-            self.session, device, self.actor, op, uuid.UUID(visit.id), tuple(self.tables[n] for n in to), now))  # fmt: skip
+            self.session, device, self.actor, op, uuid.UUID(visit.id), tuple(self.tables[n] for n in to), now),
+            api=(commands.move, device, uuid.UUID(visit.id), wire.MoveRequest(table_ids=[self.tables[n] for n in to])))  # fmt: skip
         if allowed:
             self.model.move(visit, to)
 
@@ -215,7 +221,8 @@ class RegisterActs(Core):
         seen = visit.revision - int(stale)
         self.act(f"change {visit.id[-4:]} to {party}, {start:%H:%M}, {stay}", allowed, lambda op: operations.change(
             self.session, device, self.actor, op, uuid.UUID(visit.id), party_size=party, start_at=start,
-            stay_minutes=stay, revision=seen, now=now))  # fmt: skip
+            stay_minutes=stay, revision=seen, now=now), api=(commands.change, device, uuid.UUID(visit.id), wire.ChangeRequest(
+                revision=seen, party_size=party, start_at=start, stay_minutes=stay)))  # fmt: skip
         if allowed:
             self.model.change(visit, party, start, stay)
 

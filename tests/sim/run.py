@@ -7,16 +7,16 @@ from contextlib import suppress
 from datetime import timedelta
 
 from portal.kernel import ids
-from tests.sim.day_acts import DayActs
+from tests.sim.api_acts import ApiActs
 from tests.sim.register_acts import VERBS
 from tests.sim.staff_acts import CHANGES
 from tests.sim.stage import DisagreementError, ShutError, Stage, stage
 from tests.sim.till_acts import TILL_VERBS
 
-STEPS = 40
+STEPS = 30
 
 
-class Sim(DayActs):
+class Sim(ApiActs):
     def __init__(self, made: Stage, seed: int) -> None:
         super().__init__(made, seed)
         # Each evening has a taste of its own: rare things meet only where common ones leave them room.

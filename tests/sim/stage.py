@@ -105,9 +105,10 @@ class Wire(httpx.BaseTransport):
             if rng.random() < 0.2 and not sim.calm and not sim.crash:
                 sim.tell("meanwhile")
                 sim.focus = {s["visit_id"] for s in json.loads(kept.content)["states"]}
-                space = sim.space
+                held = sim.space, sim.terminal, sim.by_api, sim.spare
                 sim.register()
-                sim.focus, sim.space = set(), space
+                sim.space, sim.terminal, sim.by_api, sim.spare = held
+                sim.focus = set()
             sim.holders -= 1
         if rng.random() < sim.net.repeat:
             answer = self.arrive(kept)

@@ -11,10 +11,11 @@ import sqlalchemy as sa
 
 from portal.checkout import joint, payments, voids
 from portal.checkout import service as checkout
-from portal.checkout.models import Slip
 from portal.checkout.payments import POINTS_LINE, Tender
 from portal.register import operations, service
 from portal.register.service import Device
+from portal.terminal_api import commands
+from portal.terminal_api import schemas as wire
 from tests.sim import model as m
 from tests.sim.oracle import Oracle, agree
 from tests.sim.register_acts import ON_A_VISIT
@@ -104,13 +105,12 @@ class TillActs(Oracle):
 
     # -- helpers
 
-    def _bill(self, visit: m.Visit) -> tuple[int, Slip | None]:
-        """The revision that the person saw, and the slip it is on."""
-        slip = checkout.open_slip(self.session, uuid.UUID(visit.id))
-        if slip is not None and slip.joined_to_id is not None:
-            slip = self.session.get_one(Slip, slip.joined_to_id)
-        self.session.rollback()
-        return (slip.revision if slip else 1), slip
+    def _bill(self, visit: m.Visit) -> tuple[int, list[dict[str, Any]]]:
+        """The revision that the person saw, and the lines typed in, of the slip that is paid on."""
+        slip = self.sql(
+            "SELECT root.revision, root.draft FROM pos.slip own JOIN pos.slip root ON root.id = coalesce(own.joined_to_id, own.id)"
+            " WHERE own.visit_id = :v AND own.status = 'open'", v=uuid.UUID(visit.id)).first()  # fmt: skip
+        return (slip.revision, slip.draft) if slip else (1, [])
 
     def _seated(self, visit: m.Visit) -> bool:
         """Whether every party of the bill still sits: then it may be changed or paid."""
@@ -131,11 +131,20 @@ class TillActs(Oracle):
         allowed = visit.now.status == "seated" and not self.till.half_paid(visit.id)
         rate = self.rng.choice([10, 10, 8])
         item, count = (self.takeaway if rate == 8 else self.menu_item), self.rng.choice([1, 2, 5])
+        lines = [wire.OrderLine(item_id=item, quantity=count)]
+        more = self.by_api and self.rng.random() < 0.5
+        if more:
+            lines.append(wire.OrderLine(item_id=self.menu_item, quantity=1))
         self.act(f"order {count} at {rate}% {visit.id[-4:]}", allowed, lambda op: checkout.order(
-            self.session, device, self.actor, op, uuid.UUID(visit.id), item, count, now))  # fmt: skip
-        if allowed:
+            self.session, device, self.actor, op, uuid.UUID(visit.id), item, count, now),
+            api=(commands.order, device, uuid.UUID(visit.id), wire.OrderRequest(lines=lines)))  # fmt: skip
+        if not allowed:
+            return
+        self.model.order(visit)
+        self.till.order(visit.id, count * PRICES[rate], rate)
+        if more:
             self.model.order(visit)
-            self.till.order(visit.id, count * PRICES[rate], rate)
+            self.till.order(visit.id, PRICES[10], 10)
 
     def cancel(self, device: Device, visit: m.Visit, now: datetime) -> None:
         half = self.till.tab(visit.id).has_slip and self.till.half_paid(visit.id)
@@ -162,11 +171,18 @@ class TillActs(Oracle):
         waits = len(self.till.members(visit.id)) > 1 and head.now.only_waiting
         allowed = self._seated(visit) and not waits
         seen = self._fresh(visit)
+        given = [wire.PaymentLine(type_code="cash")]
+        card = self.by_api and self.till.rest(visit.id) > 1 and self.rng.random() < 0.5
+        if card:
+            given.insert(0, wire.PaymentLine(type_code="credit", amount_yen=1))
         self.act(f"pay {visit.id[-4:]}", allowed, lambda op: payments.pay_cash(
-            self.session, device, self.actor, op, uuid.UUID(visit.id), seen, 100_000, now))  # fmt: skip
+            self.session, device, self.actor, op, uuid.UUID(visit.id), seen, 100_000, now),
+            api=(commands.pay, device, uuid.UUID(visit.id), wire.CheckoutRequest(slip_revision=seen, payments=given)))  # fmt: skip
         if not allowed:
             return
         self._opened(visit)
+        if card:
+            self.till.tender(visit.id, "credit", 1)
         members = [self.model.visits[v] for v in self.till.members(visit.id)]
         if self.till.pay(visit.id, m.business_day(now)):
             for member in members:
@@ -196,8 +212,7 @@ class TillActs(Oracle):
             self.till.tender(visit.id, code, yen)
 
     def cross(self, device: Device, visit: m.Visit, now: datetime) -> None:
-        seen, slip = self._bill(visit)
-        draft = slip.draft if slip is not None else []
+        seen, draft = self._bill(visit)
         points = not draft or self.rng.random() < 0.7
         if not points and not draft:
             return
@@ -273,7 +288,8 @@ class TillActs(Oracle):
                         c=self.company, v=uuid.UUID(chosen.id), n=chosen.slip).scalar()  # fmt: skip
         allowed = self.till.can_void(chosen.id)
         self.act(f"void {chosen.slip} of {chosen.id[-4:]}", allowed, lambda op: voids.void(
-            self.session, device, self.actor, op, slip, "mistake", now))  # fmt: skip
+            self.session, device, self.actor, op, slip, "mistake", now),
+            api=(commands.void, device, slip, wire.VoidRequest(reason="mistake")))  # fmt: skip
         if allowed:
             self.till.void(chosen.id, m.business_day(now))
 
