@@ -92,10 +92,11 @@ class DayActs(TillActs):
 
     def close_day(self, device: Device) -> None:
         rng, space = self.rng, device.training
-        mine = [v for v in self.model.visits.values() if v.training == space]
-        seated = [v for v in mine if v.now.status == "seated"]
+        seated = [v for v in self.model.visits.values() if v.training == space and v.now.status == "seated"]
         if len(seated) <= MOST_TO_SEE_OFF and rng.random() < 0.7 and not self.days.shut(self.today(), space):
             self.see_off(device, seated)
+        # Only now: while they left, somebody may have come, and the day may be another.
+        mine = [v for v in self.model.visits.values() if v.training == space]
         open_days = sorted({d for _, d, s in self.days.opened if s == space})
         day = rng.choice(open_days) if open_days and rng.random() < 0.9 else self.today()
         key, now = (day, space), self.made.clock.now()

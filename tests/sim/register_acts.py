@@ -262,6 +262,13 @@ class RegisterActs(Core):
 
     def block(self, device: Device) -> None:
         table, now = self.rng.choice(list(self.tables)), self.made.clock.now()
+        blocked = [
+            t
+            for (t, space), holder in self.model.held.items()
+            if (holder, space) == ("block", device.training)
+        ]
+        if blocked and self.rng.random() < 0.6:
+            table = self.rng.choice(blocked)
         key = table, device.training
         if self.model.held.get(key) == "block":
             found = self.act(f"unblock {table}", True, lambda op: operations.unblock(

@@ -24,6 +24,8 @@ class Sim(ApiActs):
         self.kinds = {"register": 5.0, "staff_side": 1.5 * draw(3), "sweep": 1.2 * draw(2), "clock": 1.2 * draw(2),
                       "late": 0.6 * draw(4), "trouble": 0.35 * draw(4)}  # fmt: skip
         self.verbs = {verb: weight * draw(4) for verb, weight in (VERBS | TILL_VERBS).items()}
+        if self.send_blocks:
+            self.verbs["block"] *= 4
         self.busy_till()
         self.troubles = {"outage": draw(2), "backup_or_restore": draw(4), "relink_store": draw(2)}
         self.changes = {what: weight * draw(4) for what, weight in CHANGES.items()}
