@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from portal.checkout.voids import VOID_REASONS
 from portal.web.forms import ChoiceField, Form, NumberField, TextField
 
@@ -43,6 +45,13 @@ class PayForm(OnRevision):
 class DiscountForm(OnRevision):
     kind = ChoiceField("種類", {"yen": "値引(円)", "percent": "割引(%)"}, default="yen")
     value = NumberField("値引・割引", low=1, high=MOST_YEN)
+
+    def validate(self, extra_validators: Any = None) -> bool:
+        fine: bool = super().validate(extra_validators)
+        if fine and self.kind.data == "percent" and int(self.value.data) > 100:
+            self.fail("value", "割引は1から100までの数字(%)で入力してください。")
+            return False
+        return fine
 
 
 class SplitForm(OnRevision):

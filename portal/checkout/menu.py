@@ -87,13 +87,13 @@ def save(
            actor_id=actor.id, actor_label=actor.name, before=before, after=_facts(item))  # fmt: skip
 
 
-def export(session: Session, store_id: uuid.UUID, encoding: str) -> bytes:
-    """The menu as CSV that ``read`` takes back; a cell that looks like a formula is escaped."""
-    rows = [
+def export(session: Session, store_id: uuid.UUID) -> list[Sequence[object]]:
+    """The menu as rows that ``read`` takes back, the head first."""
+    rows: list[Sequence[object]] = [
         (i.name, i.category, i.price_yen, i.tax_percent, i.position, "する" if i.active else "しない")
         for i in items_of(session, store_id)
     ]
-    return csvfile.write([HEADER, *rows], encoding)
+    return [HEADER, *rows]
 
 
 @dataclass(frozen=True)

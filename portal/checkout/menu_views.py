@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from typing import Any
-from urllib.parse import quote
 
 from flask import Blueprint, Response, flash, g, redirect, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
@@ -18,7 +17,9 @@ from portal.kernel.clock import SystemClock
 from portal.kernel.errors import UserError
 from portal.kernel.ids import parse_id
 from portal.web.context import go, permission, render
+from portal.web.downloads import csv_file
 from portal.web.menu import in_menu
+from portal.web.saving import save
 
 blueprint = Blueprint("menu", __name__, url_prefix="/stores/menu")
 clock = SystemClock()
@@ -68,29 +69,21 @@ def _edit(
 def _save(store_id: uuid.UUID, item_id: uuid.UUID | None) -> BaseResponse:
     store_in_scope(db.session(), g.actor, store_id)
     form = MenuForm()
-    status = 422
-    if form.validate():
-        try:
-            run_write(
-                db.session(),
-                lambda s: menu.save(
-                    s, g.actor, store_in_scope(s, g.actor, store_id), item_id, name=str(form.name.data),
-                    category=str(form.category.data or ""), price=int(form.price.data), tax=int(form.tax.data),
-                    position=int(form.position.data or 0), active=item_id is None or bool(form.active.data),
-                    revision=int(form.revision.data or 0), now=clock.now(),
-                ),
-            )  # fmt: skip
-        except UserError as error:
-            if error.status == 404:
-                raise
-            status = error.status
-            form.add(error)
-        else:
-            flash(f"商品「{form.name.data}」を登録しました。{SYNC}", "success")
-            return go(url_for("menu.store", store_id=store_id))
+    saved = save(
+        db.session(), form,
+        lambda s: menu.save(
+            s, g.actor, store_in_scope(s, g.actor, store_id), item_id, name=str(form.name.data),
+            category=str(form.category.data or ""), price=int(form.price.data), tax=int(form.tax.data),
+            position=int(form.position.data or 0), active=item_id is None or bool(form.active.data),
+            revision=int(form.revision.data or 0), now=clock.now(),
+        ),
+    )  # fmt: skip
+    if saved.done:
+        flash(f"商品「{form.name.data}」を登録しました。{SYNC}", "success")
+        return go(url_for("menu.store", store_id=store_id))
     if item_id is None:
-        return _page(store_id, form, status)
-    return _edit(store_id, item_id, form, status)
+        return _page(store_id, form, saved.status)
+    return _edit(store_id, item_id, form, saved.status)
 
 
 @blueprint.post("/<uuid:store_id>")
@@ -116,13 +109,7 @@ def update(store_id: uuid.UUID, item_id: uuid.UUID) -> BaseResponse:
 def export(store_id: uuid.UUID) -> Response:
     """メニュー_YYYYMMDDHHMM.csv; UTF-8 with BOM, or ``encoding=cp932``."""
     found = store_in_scope(db.session(), g.actor, store_id)
-    encoding = "cp932" if request.args.get("encoding") == "cp932" else "utf-8-sig"
-    response = Response(menu.export(db.session(), found.id, encoding))
-    name = quote(csvfile.file_name("メニュー", clock.now()))
-    charset = "utf-8" if encoding == "utf-8-sig" else "shift_jis"
-    response.headers["Content-Type"] = f"text/csv; charset={charset}"
-    response.headers["Content-Disposition"] = f"attachment; filename=\"menu.csv\"; filename*=UTF-8''{name}"
-    return response
+    return csv_file("メニュー", menu.export(db.session(), found.id))
 
 
 def _import_page(store_id: uuid.UUID, status: int = 200, **values: Any) -> Response:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TypeVar
 
 from flask import Blueprint, Response, flash, g, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
@@ -38,6 +40,7 @@ from portal.web.context import go, permission, render
 from portal.web.forms import Form
 
 blueprint = Blueprint("checkout", __name__, url_prefix="/register")
+T = TypeVar("T")
 GROUPS = {
     "cash": "現金", "credit": "クレジット", "e_money": "電子マネー", "qr": "QR", "point": "ポイント", "voucher": "商品券",
     "other": "その他",
@@ -107,6 +110,28 @@ def _refused(visit_id: uuid.UUID, form: Form | None, error: UserError) -> BaseRe
     return page(visit_id, form, error.status, error)
 
 
+def _press(
+    visit_id: uuid.UUID, given: Form, work: Callable[[service.Device], T],
+    after: Callable[[T], BaseResponse] | None = None, *, at_form: bool = True,
+) -> BaseResponse:  # fmt: skip
+    """A button of the bill: valid? → ``work`` → the bill again, or ``after`` of its result.
+
+    A refusal stands in a dialog, and with ``at_form`` beside the field that it names.
+    """
+    found = device()
+    if not given.validate():
+        return page(visit_id, given, 422)
+    try:
+        result = work(found)
+    except UserError as error:
+        return _refused(visit_id, given if at_form else None, error)
+    return after(result) if after is not None else go(url_for("checkout.form", visit_id=visit_id))
+
+
+def _now() -> datetime:
+    return deliverer().clock.now()
+
+
 @blueprint.post("/visits/<uuid:visit_id>/checkout/enter")
 @permission("register")
 def enter(visit_id: uuid.UUID) -> BaseResponse:
@@ -126,121 +151,102 @@ def form(visit_id: uuid.UUID) -> BaseResponse:
 @permission("register")
 def pay(visit_id: uuid.UUID) -> BaseResponse:
     """会計する (O9–O11)."""
-    found = device()
     given = PayForm()
-    if not given.validate():
-        return page(visit_id, given, 422)
-    tendered = given.tendered.data if given.tendered.data is not None else given.amount.data
-    tenders = [] if tendered is None else [Tender(domain.CASH, tendered)]
-    try:
-        paid = payments.pay(db.session(), found, g.actor, _op("pay"), visit_id, given.revision.data, tenders,
-                            deliverer().clock.now())  # fmt: skip
-    except UserError as error:
-        return _refused(visit_id, given, error)
-    if paid.done:
-        deliverer().now_for(db.session(), visit_id)
-    return go(url_for("checkout.paid", visit_id=visit_id, part_id=paid.part_id))
+
+    def work(found: service.Device) -> payments.Paid:
+        tendered = given.tendered.data if given.tendered.data is not None else given.amount.data
+        tenders = [] if tendered is None else [Tender(domain.CASH, tendered)]
+        return payments.pay(
+            db.session(), found, g.actor, _op("pay"), visit_id, given.revision.data, tenders, _now()
+        )
+
+    def after(paid: payments.Paid) -> BaseResponse:
+        if paid.done:
+            deliverer().now_for(db.session(), visit_id)
+        return go(url_for("checkout.paid", visit_id=visit_id, part_id=paid.part_id))
+
+    return _press(visit_id, given, work, after)
 
 
 @blueprint.post("/visits/<uuid:visit_id>/checkout/lines")
 @permission("register")
 def add_line(visit_id: uuid.UUID) -> BaseResponse:
     """A payment line, also その他支払い → ポイント → 予約サイトポイント with its amount (Y3)."""
-    found = device()
     given = PaymentForm()
-    if not given.validate():
-        return page(visit_id, given, 422)
-    code = str(given.code.data)
-    try:
+
+    def work(found: service.Device) -> None:
+        code = str(given.code.data)
         payments.add_line(db.session(), found, g.actor, _op(f"line {code}"), visit_id, given.revision.data,
-                          Tender(code, given.amount.data), deliverer().clock.now())  # fmt: skip
-    except UserError as error:
-        return _refused(visit_id, given, error)
-    return go(url_for("checkout.form", visit_id=visit_id))
+                          Tender(code, given.amount.data), _now())  # fmt: skip
+
+    return _press(visit_id, given, work)
 
 
 @blueprint.post("/visits/<uuid:visit_id>/checkout/lines/<line>/remove")
 @permission("register")
 def remove_line(visit_id: uuid.UUID, line: str) -> BaseResponse:
     """×; for the points' line M7 follows (Y3)."""
-    found = device()
     given = OnRevision()
-    if not given.validate():
-        return page(visit_id, given, 422)
-    try:
-        result = payments.remove_line(db.session(), found, g.actor, _op(f"remove {line}"), visit_id,
-                                      given.revision.data, line, deliverer().clock.now())  # fmt: skip
-    except UserError as error:
-        return _refused(visit_id, None, error)
-    return go(url_for("checkout.form", visit_id=visit_id, message=result.get("message")))
+    return _press(
+        visit_id, given,
+        lambda found: payments.remove_line(db.session(), found, g.actor, _op(f"remove {line}"), visit_id,
+                                           given.revision.data, line, _now()),
+        lambda result: go(url_for("checkout.form", visit_id=visit_id, message=result.get("message"))),
+        at_form=False,
+    )  # fmt: skip
 
 
 @blueprint.post("/visits/<uuid:visit_id>/checkout/discounts")
 @permission("register")
 def add_discount(visit_id: uuid.UUID) -> BaseResponse:
     """値引 / 割引 (Y6)."""
-    found = device()
     given = DiscountForm()
-    if not given.validate():
-        return page(visit_id, given, 422)
-    kind, value = str(given.kind.data), int(given.value.data)
-    if kind == "percent" and value > 100:
-        given.fail("value", "割引は1から100までの数字(%)で入力してください。")
-        return page(visit_id, given, 422)
-    try:
-        checkout.add_discount(db.session(), found, g.actor, _op("discount"), visit_id, given.revision.data, kind, value,
-                              deliverer().clock.now())  # fmt: skip
-    except UserError as error:
-        return _refused(visit_id, given, error)
-    return go(url_for("checkout.form", visit_id=visit_id))
+    return _press(
+        visit_id, given,
+        lambda found: checkout.add_discount(db.session(), found, g.actor, _op("discount"), visit_id, given.revision.data,
+                                            str(given.kind.data), int(given.value.data), _now()),
+    )  # fmt: skip
 
 
 @blueprint.post("/visits/<uuid:visit_id>/checkout/discounts/<uuid:discount_id>/remove")
 @permission("register")
 def remove_discount(visit_id: uuid.UUID, discount_id: uuid.UUID) -> BaseResponse:
-    found = device()
     given = OnRevision()
-    if not given.validate():
-        return page(visit_id, given, 422)
-    try:
-        checkout.remove_discount(db.session(), found, g.actor, _op("undiscount"), visit_id, given.revision.data,
-                                 discount_id, deliverer().clock.now())  # fmt: skip
-    except UserError as error:
-        return _refused(visit_id, None, error)
-    return go(url_for("checkout.form", visit_id=visit_id))
+    return _press(
+        visit_id, given,
+        lambda found: checkout.remove_discount(db.session(), found, g.actor, _op("undiscount"), visit_id,
+                                               given.revision.data, discount_id, _now()),
+        at_form=False,
+    )  # fmt: skip
 
 
 @blueprint.post("/visits/<uuid:visit_id>/checkout/split")
 @permission("register")
 def split(visit_id: uuid.UUID) -> BaseResponse:
     """分割会計 (O10)."""
-    found = device()
     given = SplitForm()
-    if not given.validate():
-        return page(visit_id, given, 422)
-    try:
-        payments.split(db.session(), found, g.actor, _op("split"), visit_id, given.revision.data,
-                       int(given.count.data), given.part_amount.data, deliverer().clock.now())  # fmt: skip
-    except UserError as error:
-        return _refused(visit_id, given, error)
-    return go(url_for("checkout.form", visit_id=visit_id))
+    return _press(
+        visit_id, given,
+        lambda found: payments.split(db.session(), found, g.actor, _op("split"), visit_id, given.revision.data,
+                                     int(given.count.data), given.part_amount.data, _now()),
+    )  # fmt: skip
 
 
 @blueprint.post("/visits/<uuid:visit_id>/checkout/reverse")
 @permission("register")
 def reverse(visit_id: uuid.UUID) -> BaseResponse:
     """「支払い済みの分を取り消す」."""
-    found = device()
     given = OnRevision()
-    if not given.validate():
-        return page(visit_id, given, 422)
-    try:
-        back = payments.reverse_parts(db.session(), found, g.actor, _op("reverse"), visit_id, given.revision.data,
-                                      deliverer().clock.now())  # fmt: skip
-    except UserError as error:
-        return _refused(visit_id, None, error)
-    flash(f"支払い済みの{yen(back)}を取り消しました。お客様へ返金してください。", "warning")
-    return go(url_for("checkout.form", visit_id=visit_id))
+
+    def after(back: int) -> BaseResponse:
+        flash(f"支払い済みの{yen(back)}を取り消しました。お客様へ返金してください。", "warning")
+        return go(url_for("checkout.form", visit_id=visit_id))
+
+    return _press(
+        visit_id, given,
+        lambda found: payments.reverse_parts(db.session(), found, g.actor, _op("reverse"), visit_id, given.revision.data, _now()),
+        after, at_form=False,
+    )  # fmt: skip
 
 
 @blueprint.post("/visits/<uuid:visit_id>/checkout/memo")

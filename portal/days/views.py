@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import uuid
 from datetime import date
 from typing import Any
@@ -23,9 +21,9 @@ from portal.register.floor_views import device, shared
 from portal.register.service import Device
 from portal.services import deliverer
 from portal.web.context import go, permission, render
+from portal.web.downloads import csv_file
 
 blueprint = Blueprint("days", __name__, url_prefix="/register")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def _device() -> Device:
@@ -136,11 +134,6 @@ def paper(close_id: uuid.UUID) -> Response:
     return render("days/paper.html", **_sheet(close_id), **shared())
 
 
-def _cell(value: object) -> str:
-    text = str(value)
-    return "'" + text if text.startswith(FORMULA) and not isinstance(value, int) else text
-
-
 @blueprint.get("/days/<uuid:close_id>/csv")
 @permission("register")
 def download(close_id: uuid.UUID) -> Response:
@@ -175,14 +168,7 @@ def download(close_id: uuid.UUID) -> Response:
         ("備考", row.note.replace("\n", " "), "", ""),
         *(("欠番", number, "", "") for number in figures.unused_numbers),
     ]  # fmt: skip
-    out = io.StringIO()
-    csv.writer(out).writerows([_cell(value) for value in line] for line in lines)
-    response = Response(out.getvalue().encode("utf-8-sig"), mimetype="text/csv")
-    stamp = f"{row.closed_at.astimezone(TOKYO):%Y%m%d%H%M}"
-    response.headers["Content-Disposition"] = (
-        f"attachment; filename=\"day_{stamp}.csv\"; filename*=UTF-8''%E6%97%A5%E8%A8%88%E8%A1%A8_{stamp}.csv"
-    )
-    return response
+    return csv_file("日計表", lines, row.closed_at)
 
 
 def _cash_page(form: CashForm | None = None, status: int = 200) -> Response:

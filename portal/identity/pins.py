@@ -120,7 +120,7 @@ def check_password(session: Session, staff: Staff, password: str, now: datetime)
 
 
 def _verified(session: Session, key: str, stored: str | None, given: str, now: datetime) -> str:
-    """ "" where ``given`` fits, else "wrong" or "locked"; from the fifth failure it waits, longer each time."""
+    """An empty string where ``given`` fits, else "wrong" or "locked"; from the fifth failure it waits, longer each time."""
     throttle = session.get(LoginThrottle, key, with_for_update=True)
     if throttle is not None and throttle.locked_until is not None and throttle.locked_until > now:
         return "locked"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
 
 from flask import Blueprint, Response, flash, g, request, url_for
 from sqlalchemy import func, select
@@ -22,6 +21,7 @@ from portal.stores.models import Store
 from portal.tables.models import DiningTable
 from portal.web.context import go, permission, render
 from portal.web.menu import in_menu
+from portal.web.saving import save
 
 blueprint = Blueprint("stores", __name__, url_prefix="/stores")
 clock = SystemClock()
@@ -80,23 +80,17 @@ def create() -> BaseResponse:
     form = StoreForm()
     known = templates.templates(db.session())
     form.template_id.choices = {"": "使用しない"} | {str(t.id): t.name for t in known}
-    status = 422
-    if form.validate():
-        values: dict[str, Any] = form.data
-        try:
-            store = run_write(
-                db.session(),
-                lambda s: service.create(s, g.actor, values, parse_id(values["template_id"]), clock.now()),
-            )
-            flash(
-                f"店舗「{store.name}」を登録しました。続けて、テーブル設定と予約連携を行ってください。",
-                "success",
-            )
-            return go(url_for("stores.edit", store_id=store.id))
-        except UserError as error:
-            status = error.status
-            form.add(error)
-    return _form(form, None, status)
+    saved = save(
+        db.session(), form,
+        lambda s: service.create(s, g.actor, form.data, parse_id(form.template_id.data), clock.now()),
+    )  # fmt: skip
+    if saved.result is not None:
+        flash(
+            f"店舗「{saved.result.name}」を登録しました。続けて、テーブル設定と予約連携を行ってください。",
+            "success",
+        )
+        return go(url_for("stores.edit", store_id=saved.result.id))
+    return _form(form, None, saved.status)
 
 
 @blueprint.get("/<uuid:store_id>")
@@ -112,35 +106,19 @@ def update(store_id: uuid.UUID) -> BaseResponse:
     store = store_in_scope(db.session(), g.actor, store_id)
     form = StoreForm()
     form.code.data, form.code.required, form.code._problem = store.code, False, None
-    status = 422
-    if form.validate():
-        values: dict[str, Any] = form.data
-        try:
-            saved = run_write(
-                db.session(),
-                lambda s: service.change(
-                    s,
-                    g.actor,
-                    store_in_scope(s, g.actor, store_id),
-                    values,
-                    values["revision"] or 0,
-                    clock.now(),
-                ),
-            )
-            if saved:
-                flash(
-                    "店舗の設定を変更しました。レジには、各端末の「マスタ同期」の後に反映されます。",
-                    "success",
-                )
-            else:
-                flash("変更はありませんでした。", "info")
-            return go(url_for("stores.edit", store_id=store_id))
-        except UserError as error:
-            if error.status == 404:
-                raise
-            status = error.status
-            form.add(error)
-    return _form(form, store_in_scope(db.session(), g.actor, store_id), status)
+    saved = save(
+        db.session(), form,
+        lambda s: service.change(
+            s, g.actor, store_in_scope(s, g.actor, store_id), form.data, form.revision.data or 0, clock.now()
+        ),
+    )  # fmt: skip
+    if saved.done:
+        if saved.result:
+            flash("店舗の設定を変更しました。レジには、各端末の「マスタ同期」の後に反映されます。", "success")
+        else:
+            flash("変更はありませんでした。", "info")
+        return go(url_for("stores.edit", store_id=store_id))
+    return _form(form, store_in_scope(db.session(), g.actor, store_id), saved.status)
 
 
 def _close_page(store_id: uuid.UUID, form: CloseForm, status: int = 200) -> Response:
@@ -221,25 +199,18 @@ def template_list() -> Response:
 def template_create() -> BaseResponse:
     form = TemplateForm()
     form.store_id.choices = {str(s.id): s.name for s in visible_stores(db.session(), g.actor)}
-    status = 422
-    if form.validate():
-        wanted = parse_id(form.store_id.data)
-        try:
-            run_write(
-                db.session(),
-                lambda s: templates.take(
-                    s, g.actor, store_in_scope(s, g.actor, wanted), str(form.name.data), clock.now()
-                ),
-            )
-            flash(
-                f"店舗テンプレート「{form.name.data}」を登録しました。店舗の新規登録で使用できます。",
-                "success",
-            )
-            return go(url_for("stores.template_list"))
-        except UserError as error:
-            status = error.status
-            form.add(error)
-    return _templates(form, status)
+    saved = save(
+        db.session(), form,
+        lambda s: templates.take(
+            s, g.actor, store_in_scope(s, g.actor, parse_id(form.store_id.data)), str(form.name.data), clock.now()
+        ),
+    )  # fmt: skip
+    if saved.done:
+        flash(
+            f"店舗テンプレート「{form.name.data}」を登録しました。店舗の新規登録で使用できます。", "success"
+        )
+        return go(url_for("stores.template_list"))
+    return _templates(form, saved.status)
 
 
 @blueprint.post("/templates/<uuid:template_id>/remove")

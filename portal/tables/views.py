@@ -21,6 +21,7 @@ from portal.tables.forms import KINDS, TableForm
 from portal.tables.models import TableSync
 from portal.web.context import go, permission, render
 from portal.web.menu import in_menu
+from portal.web.saving import save
 
 blueprint = Blueprint("tables", __name__, url_prefix="/stores/tables")
 clock = SystemClock()
@@ -62,29 +63,21 @@ def _save(store_id: uuid.UUID, table_id: uuid.UUID | None) -> BaseResponse:
     session = db.session()
     store_in_scope(session, g.actor, store_id)
     form = TableForm()
-    status = 422
-    if form.validate():
-        values: dict[str, Any] = form.data
-        try:
-            run_write(
-                session,
-                lambda s: service.save_table(
-                    s, g.actor, store_in_scope(s, g.actor, store_id), table_id, now=clock.now(), **values
-                ),
-            )
-            flash(
-                f"テーブル「{values['name']}」を登録しました。お席トットくんへ反映するには「お席トットくん同期」を押してください。",
-                "success",
-            )
-            return go(url_for("tables.store", store_id=store_id))
-        except UserError as error:
-            if error.status == 404:
-                raise
-            status = error.status
-            form.add(error)
+    saved = save(
+        session, form,
+        lambda s: service.save_table(
+            s, g.actor, store_in_scope(s, g.actor, store_id), table_id, now=clock.now(), **form.data
+        ),
+    )  # fmt: skip
+    if saved.done:
+        flash(
+            f"テーブル「{form.name.data}」を登録しました。お席トットくんへ反映するには「お席トットくん同期」を押してください。",
+            "success",
+        )
+        return go(url_for("tables.store", store_id=store_id))
     if table_id is None:
-        return _page(store_id, status, form=form)
-    return _edit(store_id, table_id, form, status)
+        return _page(store_id, saved.status, form=form)
+    return _edit(store_id, table_id, form, saved.status)
 
 
 def _edit(

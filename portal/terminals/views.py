@@ -27,7 +27,7 @@ blueprint = Blueprint("terminals", __name__, url_prefix="/stores/terminals")
 
 def _form(stores: list[Store], **given: Any) -> TerminalForm:
     form = TerminalForm(**given)
-    form.store_id.choices = {str(s.id): f"{s.code} {s.name}" for s in stores}
+    form.store_id.choices = {str(s.id): f"{s.code} {s.name}" for s in stores if s.closed_at is None}
     return form
 
 

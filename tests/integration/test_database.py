@@ -10,10 +10,12 @@ import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from sqlalchemy import MetaData, create_engine, text
 
 import portal.ledger.models
 import portal.models  # noqa: F401
+from migrations.tenants import guard_tenant_table
 from portal.database import Base, PrivilegedRoleError, bind_company, db, refuse_privileged
 from portal.embedded import EmbeddedPostgres
 from portal.ledger.database import LedgerBase
@@ -50,6 +52,27 @@ def test_unset_company_sees_no_rows_and_another_company_not_mine(settings: Setti
         assert ledger.execute("SELECT count(*) FROM ledger.reservation").fetchone() == (0,)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             ledger.execute("SELECT 1 FROM pos.store")
+
+
+@pytest.mark.parametrize("schema", ["pos", "ledger"])
+def test_a_new_tenant_table_is_guarded_by_one_call(settings: Settings, schema: str) -> None:
+    engine = create_engine(settings.owner_database_url or "")
+    with engine.begin() as owner, Operations.context(MigrationContext.configure(owner)):
+        owner.exec_driver_sql(f"CREATE TABLE {schema}.thing (company_id bigint, name text)")
+        guard_tenant_table("thing", schema=schema, rights="SELECT, INSERT")
+        owner.exec_driver_sql(f"INSERT INTO {schema}.thing VALUES (1, 'mine'), (2, 'theirs')")
+    engine.dispose()
+    url = settings.database_url if schema == "pos" else settings.ledger_database_url
+    with psycopg.connect(plain(url), autocommit=True) as app:
+        assert app.execute(f"SELECT count(*) FROM {schema}.thing").fetchone() == (0,)
+        app.execute("SELECT set_config('app.company_id', '1', false)")
+        assert app.execute(f"SELECT array_agg(name) FROM {schema}.thing").fetchone() == (["mine"],)
+        for forbidden in (
+            f"INSERT INTO {schema}.thing VALUES (2, 'x')",
+            f"UPDATE {schema}.thing SET name = 'x'",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                app.execute(forbidden)
 
 
 def test_start_up_refuses_a_superuser(server: EmbeddedPostgres) -> None:

@@ -74,10 +74,16 @@ def test_L7_a_closed_store_has_no_register_and_no_link_and_keeps_its_history(wor
 def test_L7_a_new_terminal_or_link_of_a_closed_store_is_refused_in_words(world: World) -> None:
     admin = world.login()
     client_id = issue(world.ledger_login("10001-2"), store="002")
-    path = closed(world, admin, "002")
-    answer = admin.post("/stores/terminals/", store_id=store_id(world, "002"), name="POS-1", kind="pos")
+    new = {"store_id": store_id(world, "002"), "kind": "pos"}
+    answer = admin.post("/stores/terminals/", name="POS-1", **new)
     code = re.search(r'id="terminal-code">([^<]+)<', answer.text)
     assert code
+    path = closed(world, admin, "002")
+    assert (
+        "新宿店" not in admin.get("/stores/terminals/").text.split('name="store_id"')[1].split("</select>")[0]
+    )
+    assert admin.post("/stores/terminals/", name="POS-2", **new).status_code == 422
+    assert "新宿店(閉店)" in admin.get("/stores/tables/").text
     answer = world.login().post("/register/setup", code=code[1])
     assert (answer.status_code, "この端末の店舗は閉店しています。" in answer.text) == (422, True)
     answer = admin.post(f"/operations/links/{store_id(world, '002')}", client_id=client_id)

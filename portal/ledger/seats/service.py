@@ -6,16 +6,17 @@ import uuid
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from rapidfuzz.distance import Levenshtein
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from portal.kernel.errors import NotFoundError, UserError
-from portal.kernel.names import fold
+from portal.kernel.names import likely_pairs
 from portal.ledger.events import SYSTEM, Author, record
 from portal.ledger.models import PosLink, PosTable, Seat, SeatMapping
 from portal.ledger.shops import active_link, lock_shop, touch
 from portal.link.contract import TableList, TableListAnswer
+
+SAME_NAME = "同じ名称です。「USENレジ座席同期」を押すとマッピングされます"
 
 
 class OutdatedListError(Exception):
@@ -142,33 +143,24 @@ def unmapped(session: Session, shop_id: uuid.UUID) -> list[Unmapped]:
     mapped = list(session.scalars(select(SeatMapping).where(SeatMapping.link_id == link.id)))
     with_seat, with_table = {m.table_id for m in mapped}, {m.seat_id for m in mapped}
     tables = [t for t in _tables(session, link) if t.table_id not in with_seat]
-    free = {s.id: s for s in _seats(session, shop_id) if s.id not in with_table}
+    seats = _seats(session, shop_id)
+    free = {s.id: s for s in seats if s.id not in with_table}
+    meant = {seat.name: (seat.name, SAME_NAME) for seat in free.values()}
+    pairs = likely_pairs([t.name for t in tables], list(meant), [s.name for s in seats if s.id in with_table])
+    meant |= {pair.table: (pair.seat, pair.reason) for pair in pairs}
+    by_name = {seat.name: seat for seat in free.values()}
     rows = []
     for table in tables:
-        seat, reason = _likely(table.name, list(free.values()))
-        if seat is not None:
+        name, reason = meant.get(table.name, ("", ""))
+        seat = by_name.pop(name, None)
+        if seat is None:
+            reason = ""
+        else:
             del free[seat.id]
         rows.append(
             Unmapped(table.name, "table", seat.name if seat else None, table.table_id, seat.id if seat else None, reason)
         )  # fmt: skip
     return rows + [Unmapped(seat.name, "seat", id=seat.id) for seat in free.values()]
-
-
-def _likely(name: str, seats: list[Seat]) -> tuple[Seat | None, str]:
-    """The seat that was meant, and what is different about its name."""
-    for seat in seats:
-        if seat.name == name:
-            return seat, "同じ名称です。「USENレジ座席同期」を押すとマッピングされます"
-    for seat in seats:
-        if fold(seat.name) == fold(name):
-            return seat, "全角・半角などの書き方のちがい"
-    for seat in seats:
-        one, other = fold(name), fold(seat.name)
-        # A1 and A2 are two tables; a slip is one letter in a longer name, never a digit.
-        digits = [c for c in one if c.isdigit()] == [c for c in other if c.isdigit()]
-        if min(len(one), len(other)) >= 4 and digits and Levenshtein.distance(one, other) == 1:
-            return seat, "1文字ちがい"
-    return None, ""
 
 
 def _tables(session: Session, link: PosLink) -> list[PosTable]:
