@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 
+from portal.kernel.business_day import TOKYO
 from tests.conftest import World
 
 HX = {"HX-Request": "true"}
@@ -195,3 +196,23 @@ def test_L1_another_shops_seat_is_not_found_and_without_login_there_is_nothing(w
     expired = ledger.post("/seats/sync", HX)
     assert expired.headers["HX-Redirect"] == "/login"
     assert ledger.get("/seats").location == "/login"
+
+
+def test_G3_a_new_shop_is_led_to_its_seats_and_not_warned_of_a_register_it_has_not(world: World) -> None:
+    ledger = world.ledger_login("10001-3")
+    page = ledger.get("/seats").text
+    assert "USENレジと連携していません" in page
+    assert "未マッピング" not in page
+    world.run("DELETE FROM ledger.reservation_seat")
+    world.run("DELETE FROM ledger.seat_mapping")
+    world.run("DELETE FROM ledger.seat")
+    assert "座席はまだ登録されていません" in ledger.get("/timetable").text
+    # A new booking begins when the shop does, not in the early morning.
+    now = world.clock.now().astimezone(TOKYO)
+    world.clock.offset += now.replace(hour=6, minute=20) - now
+    assert 'value="10:00"' in ledger.get("/reservations/new").text
+    # What follows changes at once is found without knowing its address (G2).
+    settings = ledger.get("/settings").text
+    assert "この端末をGateAPP(即時更新)にする" in settings
+    assert ledger.get("/gate").status_code == 303
+    assert "ブラウザ表示に戻す" in ledger.get("/settings").text

@@ -59,9 +59,9 @@ def _values(row: Reservation) -> dict[str, Any]:
 
 
 def _fresh(shop: Shop) -> dict[str, Any]:
-    """A new form: what the address asks for (an empty place of the timetable), else the next full hour."""
+    """A new form: what the address asks for (an empty place of the timetable), else the next full hour of opening."""
     soon = clock.now().astimezone(TOKYO) + timedelta(hours=1)
-    day, minutes = soon.date(), soon.hour * 60
+    day, minutes = soon.date(), max(soon.hour * 60, shop.open_minutes)
     if request.args.get("day"):
         day = asked_day(shop, request.args.get("day"))
     asked = request.args.get("time", "")

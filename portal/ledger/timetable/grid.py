@@ -65,12 +65,13 @@ class Frame:
 
 @dataclass(frozen=True)
 class Grid:
-    """``body``: the rows; ``now``: minutes from opening to now, where now is on the page."""
+    """``body``: the rows; ``now``: minutes from opening to now, where now is on the page; ``seats``: how many there are."""
 
     frame: Frame
     body: Markup
     now: int | None
     bars: int
+    seats: int
 
 
 def epoch_minutes(moment: datetime) -> int:
@@ -141,7 +142,7 @@ def write(seats: list[Any], bars: list[Any], frame: Frame, now: datetime) -> Gri
             f' aria-label="{shown}をブロック" data-dialog></a></div><div class=g data-s="{shown}">{"".join(places[seat_id])}</div></div>'
         )
     # Every name in it went through escape() or quote().
-    return Grid(frame, Markup("".join(out)), here - origin if today else None, len(bars))  # noqa: S704
+    return Grid(frame, Markup("".join(out)), here - origin if today else None, len(bars), len(seats))  # noqa: S704
 
 
 def draw(session: Session, shop: Shop, day: date, now: datetime) -> Grid:
