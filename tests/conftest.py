@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -80,6 +81,10 @@ def _quick(tmp_path_factory: pytest.TempPathFactory) -> None:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
     """In memory where there is room: a database a test means hundreds of copies of a few hundred files."""
     shm = Path("/dev/shm")
+    for left in shm.glob("rlp-tests-*"):
+        # Of a run that was killed hours ago: memory is not to fill up with them.
+        if time.time() - left.stat().st_mtime > 6 * 3600:
+            shutil.rmtree(left, ignore_errors=True)
     roomy = shm.is_dir() and shutil.disk_usage(shm).free > 2 * 1024**3
     home = Path(tempfile.mkdtemp(prefix="rlp-tests-", dir=shm if roomy else tmp_path_factory.mktemp("pg")))
     try:
@@ -107,7 +112,7 @@ def template(server: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory)
     return settings
 
 
-def _at(server: EmbeddedPostgres, template: Settings, name: str) -> Settings:
+def settings_at(server: EmbeddedPostgres, template: Settings, name: str) -> Settings:
     return replace(
         template, database_url=server.url("portal_app", name), ledger_database_url=server.url("ledger_app", name),
         owner_database_url=server.url("portal_owner", name),
@@ -159,7 +164,7 @@ def opened(server: EmbeddedPostgres, template: Settings, copies: Copies) -> Call
                 clock.at_seven()
             name = f"template_{kind}_{day:%Y%m%d}"
             copies.make("template_demo", name)
-            with worlds(_at(server, template, name), clock) as world:
+            with worlds(settings_at(server, template, name), clock) as world:
                 if kind == "evening":
                     world.no_reservations()
                 waiter, ledger = world.register(), world.ledger_login()
@@ -185,7 +190,7 @@ def settings(
 ) -> Iterator[Settings]:
     name = f"t{uuid.uuid4().hex[:12]}"
     copies.make(opening.database if opening else "template_demo", name)
-    yield _at(server, template, name)
+    yield settings_at(server, template, name)
     copies.spent.append(name)
 
 

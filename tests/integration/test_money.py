@@ -11,7 +11,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.conftest import World
+from portal.embedded import EmbeddedPostgres
+from portal.settings import Settings
+from tests.conftest import Copies, MovingClock, Opened, World, settings_at, worlds
 from tests.till import Till
 
 pytestmark = pytest.mark.opened("evening")
@@ -127,14 +129,19 @@ def test_the_database_holds_that_lines_discounts_and_payments_agree(paid: str, f
             db.commit()
 
 
-@pytest.fixture
-def paid(world: World) -> str:
-    """A database with a joint bill of ¥1,100 that was paid in cash, after ¥100 off."""
-    till = Till(world)
-    till.do("来店(A2) / 来店(A3) / 注文(A2) / 注文(A3) / 合算(A2,A3) / 値引(A2,100) / 会計する(A2,1100)")
-    assert till.status == 303, till.message
-    world.owner.rollback()
-    return (world.settings.owner_database_url or "").replace("+psycopg", "")
+@pytest.fixture(scope="module")
+def paid(
+    server: EmbeddedPostgres, template: Settings, copies: Copies, opened: Callable[[str], Opened]
+) -> str:
+    """A database with a joint bill of ¥1,100 that was paid in cash, after ¥100 off. What is forged is never kept."""
+    opening = opened("evening")
+    copies.make(opening.database, "paid_bill")
+    settings = settings_at(server, template, "paid_bill")
+    with worlds(settings, MovingClock(), opening) as world:
+        till = Till(world)
+        till.do("来店(A2) / 来店(A3) / 注文(A2) / 注文(A3) / 合算(A2,A3) / 値引(A2,100) / 会計する(A2,1100)")
+        assert till.status == 303, till.message
+    return (settings.owner_database_url or "").replace("+psycopg", "")
 
 
 def test_O12_discounts_count_in_the_order_of_entry_also_where_the_second_machines_clock_is_behind(
