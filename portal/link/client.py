@@ -19,7 +19,12 @@ LOCAL = "http://ledger.local"
 
 
 class LedgerUnavailableError(Exception):
-    """No usable answer: network, time-out, 5xx, garbage. Whether it was applied is not known."""
+    """No usable answer: network, time-out, 5xx, garbage. Whether it was applied is not known.
+
+    ``wait``: seconds that the ledger asked for, 0 where it did not.
+    """
+
+    wait = 0
 
 
 class LedgerBusyError(LedgerUnavailableError):

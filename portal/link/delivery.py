@@ -108,6 +108,7 @@ class Deliverer:
         if turn is None:
             return "busy"
         outcome: Outcome = "idle"
+        wait = 0
         try:
             if turn.ask:
                 signals = self.client.signals(session, turn.link.token, seconds=seconds)
@@ -123,12 +124,12 @@ class Deliverer:
                 late = until is not None and self.clock.now() >= until
                 turn = run_write(session, partial(self._settle, turn=turn, answer=answer, last=late))
         except LedgerUnavailableError as error:
-            reason = str(error)
+            reason, wait = str(error), error.wait
         except LedgerProblemError as problem:
             reason = problem.code
         else:
             return outcome
-        run_write(session, lambda s: self._failed(s, link_id, lease, reason))
+        run_write(session, lambda s: self._failed(s, link_id, lease, reason, wait))
         return "failed"
 
     def _begin(self, session: Session, link_id: uuid.UUID, lease: uuid.UUID) -> Turn | None:
@@ -222,13 +223,15 @@ class Deliverer:
         lane.failures, lane.failing_since, lane.last_error = 0, None, None
         return following
 
-    def _failed(self, session: Session, link_id: uuid.UUID, lease: uuid.UUID, reason: str) -> None:
+    def _failed(self, session: Session, link_id: uuid.UUID, lease: uuid.UUID, reason: str, wait: int) -> None:
         now = self.clock.now()
         lane = session.get_one(DeliveryLane, link_id, with_for_update=True)
         lane.failures += 1
         lane.failing_since = lane.failing_since or now
         lane.last_error = reason[:200]
         lane.next_try_at = now + min(MOST_BACKOFF, timedelta(seconds=0.5 * 2 ** min(lane.failures, 6)))
+        # The ledger named a time of its own (429); an unreasonable one is not waited for.
+        lane.next_try_at = max(lane.next_try_at, now + min(timedelta(seconds=wait), CUT_RETRY))
         if reason == OVER:
             notice_cut(session, link_id, now)
             lane.next_try_at = now + CUT_RETRY

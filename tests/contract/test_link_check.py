@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
+from portal.worker import sweep
 from tests.conftest import World
 from tests.web.test_rollout import issue, plan, states
 
@@ -59,3 +61,17 @@ def test_L6_a_ledger_that_limits_linking_is_named_as_such(
     page = admin.post(f"/operations/links/{store}", client_id="OT-ANY").text
     assert "いまは連携の受付を制限しています" in page
     assert "約3分後に" in page
+
+
+def test_D1_a_ledger_that_asks_for_time_gets_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    pos = world.register()
+    limits = httpx.Response(429, json={"code": "RATE_LIMITED"}, headers={"Retry-After": "120"})
+    monkeypatch.setattr(world.network, "handle_request", lambda _: limits)
+    began = world.clock.now()
+    pos.post(f"/register/seat/{world.table('A1')}", op_id=str(uuid.uuid4()), party_size="2", stay="60", memo="", then="")  # fmt: skip
+    assert (world.one("SELECT next_try_at FROM pos.delivery_lane") - began).total_seconds() >= 120
+    monkeypatch.undo()
+    assert sweep(world.app) == 0
+    world.clock.offset += timedelta(seconds=130)
+    assert sweep(world.app) == 1
+    assert world.one("SELECT count(*) FROM ledger.reservation WHERE kind = 'walk_in'") == 1
