@@ -14,11 +14,11 @@ from portal.kernel.errors import ConflictError
 
 # For the first statement of a transaction: until that ends nobody closes the day. Shared, so that no command waits.
 LOCK = "pg_advisory_xact_lock_shared(hashtext(%(day)s))"
-
-
 CLOSED = """
-SELECT FROM pos.day_close
+SELECT 'day' AS what FROM pos.day_close
 WHERE store_id = %(store)s AND business_date = %(day)s AND training = %(training)s AND reopened_at IS NULL
+UNION ALL SELECT 'store' FROM pos.store WHERE id = %(store)s AND closed_at IS NOT NULL
+ORDER BY what DESC
 """
 
 
@@ -28,9 +28,17 @@ def key(store_id: uuid.UUID, training: bool) -> str:
 
 
 def ensure_open(session: Session, store_id: uuid.UUID, day: date, training: bool) -> None:
-    """Raises ConflictError where the day is closed. In a statement after the one that took LOCK: that looked before."""
-    values = {"store": store_id, "day": day, "training": training}
-    if fetch(session, CLOSED, values):
+    """Raises ConflictError where the day or the store is closed.
+
+    In a statement after the one that took LOCK: that one looked before it had the lock.
+    """
+    found = fetch(session, CLOSED, {"store": store_id, "day": day, "training": training})
+    if found and found[0].what == "store":
+        raise ConflictError(
+            "この店舗は閉店しました。操作は行われていません。",
+            "営業を再開する場合は、企業管理者に、店舗一覧の「営業を再開する」を依頼してください。",
+        )
+    if found:
         raise ConflictError(
             f"営業日 {day:%Y/%m/%d} は閉局しています。", "続ける場合は、TOPで「開局」を押してください。"
         )

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from portal.audit.models import record
 from portal.database import run_write
+from portal.days import gate
 from portal.identity.service import Actor, store_in_scope
 from portal.kernel.errors import ConflictError
 from portal.link.delivery import Deliverer
@@ -80,6 +81,9 @@ def close_store(
     now = deliverer.clock.now()
 
     def close(s: Session) -> bool:
+        # What is being seated at this moment is waited for, and counts.
+        for training in (False, True):
+            gate.hold_closed(s, store_id, training)
         store = _locked(s, actor, store_id, revision)
         if store.closed_at is not None:
             raise ConflictError("この店舗はすでに閉店しています。", "店舗一覧でご確認ください。")

@@ -7,7 +7,15 @@ import threading
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from portal.database import bind_company, db
+from portal.kernel.errors import ConflictError
+from portal.kernel.ids import new_id
+from portal.register.devices import device_of
+from portal.register.service import Seating, seat
+from portal.terminal_api.access import actor_of_terminal
+from portal.terminals.models import Terminal
 from tests.conftest import Browser, World
 from tests.terminal import Kiosk
 from tests.web.test_links import issue
@@ -164,3 +172,23 @@ def test_L9_a_closed_store_in_the_list_is_named_and_stops_no_other(world: World)
     answer = admin.post("/operations/rollout/", text="003,abc\n002,def")
     assert answer.status_code == 303
     assert "この店舗は閉店しています。" in admin.get(answer.location).text
+
+
+@pytest.mark.opened("now")
+def test_P8_L7_a_party_that_is_seated_at_the_moment_of_the_closing_is_refused(world: World) -> None:
+    world.register()
+    admin = world.login()
+    with world.app.app_context():
+        session, now = db.session(), world.clock.now()
+        bind_company(session, 1)
+        row = session.scalars(select(Terminal).where(Terminal.name == "POS-1")).one()
+        device = device_of(session, row, now)
+        actor, table = actor_of_terminal(device), next(iter(device.tables))
+        session.rollback()
+    closed(world, admin)
+    with world.app.app_context():
+        session = db.session()
+        bind_company(session, 1)
+        with pytest.raises(ConflictError, match="この店舗は閉店しました"):
+            seat(session, device, actor, new_id(), Seating((table,), None, 2, None, 60, ""), now)
+    assert world.one("SELECT count(*) FROM pos.visit WHERE company_id = 1 AND status = 'seated'") == 0
