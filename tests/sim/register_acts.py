@@ -58,6 +58,11 @@ class RegisterActs(Core):
         """Whose turn it is; rarely somebody for whom it is refused, more often one whose state is under way."""
         under_way = [v for v in here if v.id in self.focus]
         pool = sitting if self.rng.random() < 0.85 else here[-4:]
+        if verb == "merge" and self.rng.random() < 0.75:
+            walk_ins = [v for v in sitting if v.kind == "walk_in"]
+            if not walk_ins or len(sitting) < 2:
+                verb = "change"
+            pool = walk_ins or pool
         return verb, self.rng.choice(under_way if under_way and self.rng.random() < 0.6 else pool)
 
     # -- delivery

@@ -157,7 +157,7 @@ class TillActs(Oracle):
 
     def merge(self, device: Device, visit: m.Visit, now: datetime) -> None:
         others = [v for v in self.model.visits.values() if v.training == visit.training]
-        sitting = [v for v in others if v.now.status == "seated"]
+        sitting = [v for v in others if v.now.status == "seated" and v is not visit]
         target = self.rng.choice(sitting if sitting and self.rng.random() < 0.9 else others)
         allowed = self.model.can_merge(visit, target) and self.till.can_merge(visit.id, target.id)
         self.act(f"merge {visit.id[-4:]} into {target.id[-4:]}", allowed, lambda op: operations.merge(
