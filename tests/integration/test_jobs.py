@@ -222,3 +222,26 @@ def test_D1_the_real_worker_takes_over_what_a_dead_one_held(
     assert ("behind", 2, 0) in SEEN
     assert ("often", None, 0) in SEEN
     assert world.one("SELECT count(*) FROM procrastinate.procrastinate_workers") == 0
+
+
+def test_D1_a_lane_that_waits_for_a_silent_ledger_does_not_keep_the_other_lanes_waiting(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.run(
+        "CREATE OR REPLACE FUNCTION pos.due_lanes(moment timestamptz, most integer)"
+        " RETURNS TABLE (company_id bigint, link_id uuid) LANGUAGE sql AS"
+        " $$ VALUES (1::bigint, gen_random_uuid()), (2, gen_random_uuid()) $$"
+    )
+    both, scopes = threading.Barrier(2), []
+
+    class Silent:
+        clock = world.app.extensions["deliverer"].clock
+
+        def deliver_once(self, session: Session, _link_id: uuid.UUID) -> None:
+            # One after the other they would never meet.
+            both.wait(10)
+            scopes.append(session.info["company_id"])
+
+    monkeypatch.setitem(world.app.extensions, "deliverer", Silent())
+    assert worker.sweep(world.app) == 2
+    assert sorted(scopes) == [1, 2]

@@ -21,7 +21,8 @@ LANES = """
 SELECT l.link_id::text, to_jsonb(l)::text, extract(epoch FROM l.lease_until - now())::float,
        (SELECT count(*) FROM pos.visit v WHERE v.link_id = l.link_id AND v.answered_revision < v.revision),
        (SELECT extract(epoch FROM now() - min(v.changed_at)) FROM pos.visit v
-        WHERE v.link_id = l.link_id AND v.answered_revision < v.revision)::float
+        WHERE v.link_id = l.link_id AND v.answered_revision < v.revision
+        AND v.answer_outcome IS DISTINCT FROM 'refused')::float
 FROM pos.delivery_lane l
 """
 

@@ -16,11 +16,12 @@ KEYS, COMMANDS, ORDERS = (
 PAYMENTS = "portal.checkout.payments"
 
 DAY_MUTANTS: dict[str, tuple[str, str, str]] = {
-    "business after 閉局 (S3)": (GATE, "    if standing(session, store_id, day, training) is not None:\n        raise", "    if False:\n        raise"),
+    "business after 閉局 (S3)": (GATE, "    if fetch(session, CLOSED, values):
+", "    if False:
+"),
     "閉局 over parties that sit (D3)": (DAYS, "        if left.parties:\n", "        if False:\n"),
     "閉局 although money moved meanwhile": (DAYS, "        if should != count.expected_yen:\n", "        if False:\n"),
     "a difference without a reason": (DAYS, "if count.counted_yen != should and not count.note:", "if False:"),
-    "閉局 leaves the terminals open": (DAYS, ".values(closed_at=now)\n        )\n        record", ".values(opened_at=Opening.opened_at)\n        )\n        record"),
     "開局 again leaves the day closed (S3)": (DAYS, "            closed.reopened_at, closed.reopened_by = now, actor.id\n", "            pass\n"),
     "voids stay in the drawer": (DOMAIN, "float_yen + cash_sales - cash_voids + movements", "float_yen + cash_sales + movements"),
     "money moved is no money": (DOMAIN, "- cash_voids + movements", "- cash_voids"),

@@ -255,7 +255,9 @@ class TillActs(Oracle):
             for v in others
             if v.kind == "walk_in" and v.now.status == "seated" and self.till.can_join(visit.id, v.id)
         ]
-        child = self.rng.choice(fit if fit and self.rng.random() < 0.75 else others)
+        booked = [v for v in others if v.kind == "reservation" and v.now.status == "seated"]
+        draw = self.rng.random()
+        child = self.rng.choice((fit if draw < 0.55 else booked if draw < 0.8 else others) or others)
         sits = self._seated(visit) and child.now.status == "seated"
         allowed = (sits and child.kind == "walk_in" and not visit.now.only_waiting
                    and self.till.can_join(visit.id, child.id))  # fmt: skip
