@@ -13,7 +13,7 @@ from tests.sim.staff_acts import CHANGES
 from tests.sim.stage import DisagreementError, ShutError, Stage, stage
 from tests.sim.till_acts import TILL_VERBS
 
-STEPS = 36
+STEPS = 40
 # A step at the till costs more: such an evening is shorter.
 BUSY_STEPS = 26
 

@@ -46,8 +46,8 @@ class TillActs(Oracle):
     # -- setting up
 
     def busy_till(self) -> None:
-        """Every other evening most of what happens is at the till, with guests who bring points; the rest is rare."""
-        self.busy = self.rng.random() < 0.5
+        """One evening in three most of what happens is at the till, with guests who bring points; the rest is rare."""
+        self.busy = self.rng.random() < 0.35
         if self.busy:
             self.kinds = {
                 "register": 9,
