@@ -15,6 +15,7 @@ from portal.database import bulk_insert
 from portal.kernel.fmt import jdatetime
 from portal.kernel.ids import new_id
 from portal.ledger.models import Event, PosLink, Reservation, Seat
+from portal.ledger.reservations.fresh import NewRow
 
 # Of these only the fact that they changed is kept: they may hold a guest's data.
 PRIVATE = {
@@ -61,7 +62,7 @@ class Author:
 SYSTEM = Author("自動処理", "system")
 
 
-def snapshot(row: Reservation, seats: Sequence[object]) -> dict[str, Any]:
+def snapshot(row: Reservation | NewRow, seats: Sequence[object]) -> dict[str, Any]:
     """What may be remembered of a row, and its private texts to compare with (they never reach the table)."""
     return {
         "kind": row.kind, "status": row.status, "no_show": bool(row.no_show), "party_size": row.party_size,
@@ -110,7 +111,7 @@ def traced(
     session: Session,
     link: PosLink,
     before: Mapping[uuid.UUID, Mapping[str, Any]],
-    rows: Mapping[uuid.UUID, Reservation],
+    rows: Mapping[uuid.UUID, Reservation | NewRow],
     held: Mapping[uuid.UUID, Sequence[uuid.UUID]],
     known: Mapping[uuid.UUID, str],
     now: datetime,

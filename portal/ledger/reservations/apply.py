@@ -26,6 +26,7 @@ from portal.ledger.models import (
     Shop,
     VisitRecord,
 )
+from portal.ledger.reservations.fresh import NewRecord, NewRow
 from portal.ledger.shops import touch
 from portal.link.contract import Overlap, RefusalCode, VisitBatch, VisitBatchAnswer, VisitResult, VisitState
 
@@ -47,18 +48,18 @@ class _Work:
     session: Session
     link: PosLink
     now: datetime
-    records: dict[uuid.UUID, VisitRecord]
-    rows: dict[uuid.UUID, Reservation]
+    records: dict[uuid.UUID, VisitRecord | NewRecord]
+    rows: dict[uuid.UUID, Reservation | NewRow]
     held: dict[uuid.UUID, list[uuid.UUID]]
     tables: set[uuid.UUID]
     mapping: dict[uuid.UUID, uuid.UUID] | None = None
     names: dict[uuid.UUID, str] = field(default_factory=dict)
     seen: dict[uuid.UUID, dict[str, Any]] = field(default_factory=dict)
-    new_rows: list[Reservation] = field(default_factory=list)
-    new_records: list[VisitRecord] = field(default_factory=list)
+    new_rows: list[NewRow] = field(default_factory=list)
+    new_records: list[NewRecord] = field(default_factory=list)
     reseated: set[uuid.UUID] = field(default_factory=set)
 
-    def take_seats(self, row: Reservation, seats: list[uuid.UUID]) -> None:
+    def take_seats(self, row: Reservation | NewRow, seats: list[uuid.UUID]) -> None:
         self.held[row.id] = list(dict.fromkeys(seats))
         self.reseated.add(row.id)
 
@@ -169,8 +170,8 @@ def _prepare(session: Session, link: PosLink, batch: VisitBatch, now: datetime) 
     ids = {state.visit_id for state in batch.states} | {
         state.merged_into for state in batch.states if state.merged_into is not None
     }
-    records: dict[uuid.UUID, VisitRecord] = {}
-    rows: dict[uuid.UUID, Reservation] = {}
+    records: dict[uuid.UUID, VisitRecord | NewRecord] = {}
+    rows: dict[uuid.UUID, Reservation | NewRow] = {}
     held: dict[uuid.UUID, list[uuid.UUID]] = defaultdict(list)
 
     def keep(row: Reservation | None, seats: list[uuid.UUID] | None) -> None:
@@ -201,7 +202,7 @@ def _prepare(session: Session, link: PosLink, batch: VisitBatch, now: datetime) 
     return _Work(session, link, now, records, rows, held, tables, seen=seen)
 
 
-def _take(work: _Work, state: VisitState) -> tuple[VisitRecord, datetime | None, bool]:
+def _take(work: _Work, state: VisitState) -> tuple[VisitRecord | NewRecord, datetime | None, bool]:
     """The record of a state, when to ask again, and whether it was evaluated (not merely known)."""
     link = work.link
     record = work.records.get(state.visit_id)
@@ -213,12 +214,9 @@ def _take(work: _Work, state: VisitState) -> tuple[VisitRecord, datetime | None,
     ):
         return record, None, False
     if record is None:
-        record = VisitRecord(
-            visit_id=state.visit_id, link_id=link.id, company_id=link.company_id, shop_id=link.shop_id,
-            reservation_row_id=None, tables_revision=0, party_revision=0, times_revision=0, stay_revision=0,
-        )  # fmt: skip
-        work.records[state.visit_id] = record
-        work.new_records.append(record)
+        made = NewRecord(state.visit_id, link.id, link.company_id, link.shop_id, work.now)
+        record = work.records[state.visit_id] = made
+        work.new_records.append(made)
     not_before = None
     try:
         _apply(work, state, record)
@@ -230,7 +228,7 @@ def _take(work: _Work, state: VisitState) -> tuple[VisitRecord, datetime | None,
     return record, not_before, True
 
 
-def _apply(work: _Work, state: VisitState, record: VisitRecord) -> None:
+def _apply(work: _Work, state: VisitState, record: VisitRecord | NewRecord) -> None:
     now = work.now
     if state.status == "withdrawn":
         if state.merged_into is not None:
@@ -253,13 +251,12 @@ def _apply(work: _Work, state: VisitState, record: VisitRecord) -> None:
     ):
         raise _RefusedError("BEFORE_RESERVED_TIME", row.start_at)
     if row is None:
-        row = Reservation(
-            id=new_id(), company_id=work.link.company_id, shop_id=work.link.shop_id, kind="walk_in",
-            status="seated", party_size=state.party_size, start_at=state.start_at, revision=1,
-            stay_minutes=state.stay_minutes, visit_id=state.visit_id, created_at=now,
+        made = NewRow(
+            new_id(), work.link.company_id, work.link.shop_id, state.party_size, state.start_at,
+            state.stay_minutes, state.visit_id, now, now,
         )  # fmt: skip
-        work.rows[row.id] = row
-        work.new_rows.append(row)
+        row = work.rows[made.id] = made
+        work.new_rows.append(made)
     if fresh and state.kind == "reservation":
         row.before_visit = {"seat_ids": [str(i) for i in work.held[row.id]]}
     if moved:
@@ -286,7 +283,7 @@ def _apply(work: _Work, state: VisitState, record: VisitRecord) -> None:
     record.reservation_row_id = row.id
 
 
-def _withdraw(work: _Work, record: VisitRecord) -> None:
+def _withdraw(work: _Work, record: VisitRecord | NewRecord) -> None:
     row = work.rows.get(record.reservation_row_id) if record.reservation_row_id else None
     # A late 来店取消 of an old visit must not undo a new one: only the owner's word counts.
     if row is None or row.visit_id != record.visit_id:
@@ -306,7 +303,7 @@ def _withdraw(work: _Work, record: VisitRecord) -> None:
     row.revision += 1
 
 
-def _row(work: _Work, state: VisitState, record: VisitRecord) -> Reservation | None:
+def _row(work: _Work, state: VisitState, record: VisitRecord | NewRecord) -> Reservation | NewRow | None:
     if state.kind == "walk_in":
         return work.rows.get(record.reservation_row_id) if record.reservation_row_id else None
     row = work.rows.get(state.reservation_id) if state.reservation_id else None
@@ -336,7 +333,7 @@ def _seats(work: _Work, state: VisitState) -> list[uuid.UUID]:
 
 def _overlaps(work: _Work, batch: VisitBatch) -> dict[uuid.UUID, list[Overlap]]:
     """Parties and blocks on the seats of each party that sits, during [start, start + stay) (P4)."""
-    sitting: dict[uuid.UUID, Reservation] = {}
+    sitting: dict[uuid.UUID, Reservation | NewRow] = {}
     for state in batch.states:
         record = work.records[state.visit_id]
         row = work.rows.get(record.reservation_row_id) if record.reservation_row_id else None
