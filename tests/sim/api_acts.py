@@ -84,6 +84,8 @@ class ApiActs(DayActs):
                 if stuck:
                     # The dead one's claim runs out.
                     self.made.clock.advance(CLAIM)
+                    # So does the lease of whoever is under way meanwhile: another may take the lane.
+                    self.holders = 0
             except ApiError as error:
                 self.session.rollback()
                 answer = idempotency.Stored(409, {"message": str(error)}, replayed=False)

@@ -64,6 +64,8 @@ class Visit:
     day: date
     history: list[State]
     slip: int | None = None
+    # A slip keeps its own day, also under a party of another: merged after a night.
+    slip_day: date | None = None
     lines: int = 0
 
     @property
@@ -171,6 +173,8 @@ class Model:
         return both and source is not target and source.kind == "walk_in"
 
     def merge(self, source: Visit, target: Visit, now: datetime) -> None:
+        if target.slip is None:
+            target.slip_day = source.slip_day
         target.slip, source.slip = target.slip or source.slip, None
         target.lines, source.lines = target.lines + source.lines, 0
         self._release(source)
@@ -196,6 +200,7 @@ class Model:
         if visit.slip is None:
             key = visit.day, visit.training
             self.slips[key] = visit.slip = self.slips.get(key, 0) + 1
+            visit.slip_day = visit.day
 
     def order(self, visit: Visit) -> None:
         self._open_slip(visit)

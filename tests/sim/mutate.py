@@ -47,7 +47,7 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
     "epoch ignored": (DELIVERY, "lane.epoch is not None and lane.epoch != epoch", "False"),
     "restored ledger keeps its old table list (T1)": (DELIVERY, "        lane.tables_owed_at = now\n", ""),
     "a pair is dropped without a press (T5)": (SEATS, "mapping is not None and not keep and", "mapping is not None and"),
-    "what is owed is read before the answers are written": (OWED, "    session.flush()\n", ""),
+    "sent, but not marked as sent (P7)": (OWED, "SET attempted_revision = revision WHERE", "SET attempted_revision = attempted_revision WHERE"),
     "op_id ignored": (SERVICE, "        if not claimed:", "        if False:"),
     "one evaluation a batch": (APPLY, "todo = again if progress else []", "todo = []"),
     "stale change taken (P9)": (CHANGE, "if row.revision != wanted.revision:", "if False:"),

@@ -219,7 +219,7 @@ class Oracle(Trouble):
             for s in found
         }
         rules = {
-            (v.id, v.slip, v.day, v.training): ("open", v.lines, 0) if v.now.status == "seated" else ("paid", v.lines, 1)
+            (v.id, v.slip, v.slip_day, v.training): ("open", v.lines, 0) if v.now.status == "seated" else ("paid", v.lines, 1)
             for v in self.model.visits.values() if v.slip is not None and v.now.status != "cancelled"
         }  # fmt: skip
         agree("slips", real, rules)

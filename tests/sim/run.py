@@ -29,7 +29,12 @@ class Sim(ApiActs):
         if self.send_blocks:
             self.verbs["block"] *= 4
         self.busy_till()
-        self.troubles = {"outage": draw(2), "backup_or_restore": draw(4), "relink_store": draw(2)}
+        self.troubles = {
+            "outage": draw(2),
+            "backup_or_restore": draw(4),
+            "relink_store": draw(2),
+            "forgetful": draw(3),
+        }
         self.changes = {what: weight * draw(4) for what, weight in CHANGES.items()}
         for _ in range(self.rng.randrange(1, 4)):
             self.book()
@@ -66,6 +71,9 @@ class Sim(ApiActs):
         for request in self.limbo:
             self.made.wire.arrive(request)
         self.limbo = []
+        if self.rng.random() < 0.5:
+            with suppress(ShutError):
+                self.remedy()
         self.fetch("T1")
         for seconds in (31, 16, 11, 11, 11):
             self.made.clock.advance(timedelta(seconds=seconds))

@@ -324,7 +324,12 @@ class TillActs(Oracle):
                 for code, yen in part.items():
                     paid[code] = paid.get(code, 0) + yen
             status = "voided" if tab.voided else "open" if tab.total is None else "paid"
-            rules[visit.id, visit.slip, visit.day, visit.training] = (status, visit.lines, tab.total, paid)
+            rules[visit.id, visit.slip, visit.slip_day, visit.training] = (
+                status,
+                visit.lines,
+                tab.total,
+                paid,
+            )
         agree("slips, yen by payment type (Y2, O9, O10)", real, rules)
         agree("slips are there once", len(rows), len(real))
         numbers = self._all("SELECT business_date, training, count(*) AS n, max(number) AS last FROM pos.slip"

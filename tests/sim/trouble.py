@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import uuid
 
+import httpx
 import sqlalchemy as sa
 
+from portal.link.client import LOCAL
+from portal.link.contract import VisitBatch, VisitState
 from portal.operations import service as link_service
 from tests.sim.staff_acts import StaffActs
+from tests.sim.stage import DisagreementError
 
 SAVED = ("seat", "pos_table", "seat_mapping", "reservation", "reservation_seat", "visit_record")
 
@@ -31,6 +36,35 @@ class Trouble(StaffActs):
         self.relink()
         if self.rng.random() < 0.7:
             self.seat(self.device("T1"), fetch=False)
+
+    def forgetful(self) -> None:
+        """Another register of the link, restored from a backup of its own, seats whom a visit has seated already (P8)."""
+        rows = [r for r in self.model.books.rows.values() if r.kind == "reservation" and r.owner]
+        tokens = [token for token, link in self.tokens.items() if link == self.model.ledger_link]
+        if self.down or not rows or not tokens:
+            return
+        row = self.rng.choice(rows)
+        state = VisitState(
+            visit_id=self.uid(), revision=1, kind="reservation", reservation_id=uuid.UUID(row.id), status="seated",
+            table_ids=[], party_size=2, start_at=row.start, stay_minutes=60, slip_number=None, points_used=0,
+            tables_revision=1, party_revision=0, times_revision=0,
+        )  # fmt: skip
+        self.tell(f"a forgetful register seats {row.id[-4:]}")
+        request = httpx.Request(
+            "POST", f"{LOCAL}/api/v1/visits", content=VisitBatch(states=[state]).model_dump_json(),
+            headers={"Authorization": f"Bearer {tokens[-1]}", "Content-Type": "application/json"},
+        )  # fmt: skip
+        said = json.loads(self.made.wire.inner.handle_request(request).read())["results"][0]["code"]
+        if said not in ("RESERVATION_TAKEN", "RESERVATION_CANCELLED"):
+            raise DisagreementError(f"one reservation, two visits: the ledger answered {said}")
+
+    def remedy(self) -> None:
+        """Staff gives refused tables their seats, and another party's answer has the new version before anybody asks (D2)."""
+        if self.model.link is None:
+            return
+        self.add_seat(self.rng.choice(["A7", "B1"]))
+        self.sync_seats()
+        self.walk_in(self.device("T1"))
 
     # -- backup
 
