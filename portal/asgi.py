@@ -125,7 +125,7 @@ def serve(settings: Settings, only: str | None = None) -> None:
         # A stream is an open file; the usual soft limit of 1,024 would end at as many tablets.
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     # A batch of an outage keeps a thread computing; a person's request beside it waits a turn of this length, often.
-    sys.setswitchinterval(0.001)
+    sys.setswitchinterval(0.0002)
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
