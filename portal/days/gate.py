@@ -14,6 +14,7 @@ from portal.kernel.errors import ConflictError
 
 # For the first statement of a transaction: until that ends nobody closes the day. Shared, so that no command waits.
 LOCK = "pg_advisory_xact_lock_shared(hashtext(%(day)s))"
+ASK_TO_REOPEN = "営業を再開する場合は、企業管理者に、店舗一覧の「営業を再開する」を依頼してください。"
 CLOSED = """
 SELECT 'day' AS what FROM pos.day_close
 WHERE store_id = %(store)s AND business_date = %(day)s AND training = %(training)s AND reopened_at IS NULL
@@ -36,7 +37,7 @@ def ensure_open(session: Session, store_id: uuid.UUID, day: date, training: bool
     if found and found[0].what == "store":
         raise ConflictError(
             "この店舗は閉店しました。操作は行われていません。",
-            "営業を再開する場合は、企業管理者に、店舗一覧の「営業を再開する」を依頼してください。",
+            ASK_TO_REOPEN,
         )
     if found:
         raise ConflictError(

@@ -34,6 +34,11 @@ class LedgerBusyError(LedgerUnavailableError):
         super().__init__("HTTP 429")
         self.wait = wait
 
+    @property
+    def minutes(self) -> int:
+        """``wait`` as a person is told it: full minutes, at least one."""
+        return max(1, -(-self.wait // 60))
+
 
 class LedgerProblemError(Exception):
     """The ledger said no; ``code`` is the contract's."""

@@ -188,8 +188,7 @@ class Deliverer:
         lane = session.get_one(DeliveryLane, turn.link.id, with_for_update=True, populate_existing=True)
         assert turn.tables is not None
         settled(session, lane, turn.tables, error, now)
-        lane.last_ok_at, lane.next_try_at = now, now
-        lane.failures, lane.failing_since, lane.last_error = 0, None, None
+        _answered(lane, now)
         return self._next(session, turn, lane, now)
 
     def _settle(self, session: Session, turn: Turn, answer: VisitBatchAnswer, *, last: bool) -> Turn:
@@ -219,8 +218,8 @@ class Deliverer:
         if last and lane.lease_token == turn.lease:
             lane.lease_token, lane.lease_until = None, None
         following = self._next(session, turn, lane, now)
-        lane.ledger_version, lane.last_ok_at, lane.next_try_at = answer.version, now, now
-        lane.failures, lane.failing_since, lane.last_error = 0, None, None
+        lane.ledger_version = answer.version
+        _answered(lane, now)
         return following
 
     def _failed(self, session: Session, link_id: uuid.UUID, lease: uuid.UUID, reason: str, wait: int) -> None:
@@ -263,6 +262,12 @@ class Deliverer:
         company_id = run_write(session, tell)
         if company_id is not None and outcome != "failed":
             self.wake(company_id, link_id)
+
+
+def _answered(lane: DeliveryLane, now: datetime) -> None:
+    """The ledger answered: what was said of failures is over."""
+    lane.last_ok_at, lane.next_try_at = now, now
+    lane.failures, lane.failing_since, lane.last_error = 0, None, None
 
 
 def _owed_to(session: Session, visit_id: uuid.UUID) -> uuid.UUID | None:

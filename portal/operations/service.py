@@ -109,7 +109,7 @@ def start_link(
     except LedgerBusyError as busy:
         raise UserError(
             "お席トットくんが、いまは連携の受付を制限しています。",
-            f"約{max(1, -(-busy.wait // 60))}分後に、同じClient idでもう一度「連携開始」を押してください。",
+            f"約{busy.minutes}分後に、同じClient idでもう一度「連携開始」を押してください。",
         ) from None
     except LedgerUnavailableError:
         raise UserError(

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from portal.days.gate import ASK_TO_REOPEN
 from portal.kernel.business_day import business_date
 from portal.kernel.errors import UserError
 from portal.link.models import DeliveryLane
@@ -54,7 +55,7 @@ def device_of(session: Session, terminal: Terminal, now: datetime) -> Device:
     if store.closed_at is not None:
         raise StoreClosedError(
             f"{store.name}は閉店しているため、レジを使用できません。",
-            "営業を再開する場合は、企業管理者に、店舗一覧の「営業を再開する」を依頼してください。",
+            ASK_TO_REOPEN,
         )
     day = business_date(now, store.day_boundary_minutes)
     state = "training" if terminal.training else ("linked" if link_id else "unlinked")

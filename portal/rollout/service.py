@@ -70,7 +70,7 @@ def ask_ledger(deliverer: Deliverer, company_code: str, verdicts: Sequence[Verdi
                 else []
             )
         except LedgerBusyError as busy:
-            codes, unchecked = [], BUSY.format(minutes=max(1, -(-busy.wait // 60)))
+            codes, unchecked = [], BUSY.format(minutes=busy.minutes)
         except (LedgerUnavailableError, LedgerProblemError):
             codes = []
         for at, verdict in enumerate(part):
