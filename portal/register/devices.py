@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from portal.database import fetch
 from portal.days.gate import ASK_TO_REOPEN
 from portal.kernel.business_day import business_date
 from portal.kernel.errors import UserError
-from portal.link.models import DeliveryLane
-from portal.operations.models import ReservationLink
 from portal.register.service import Device
-from portal.stores.models import Store
 from portal.terminals import service as terminals
-from portal.terminals.models import Opening, Terminal
+from portal.terminals.models import Terminal
 
 # A business day is today's, yesterday's or tomorrow's date in UTC.
 NEAR = timedelta(days=2)
+# Every request of a terminal passes here.
+STANDING = """
+SELECT store.id, store.name, store.closed_at, store.day_boundary_minutes, store.default_stay_minutes,
+       lane.failing_since, link.cut_at, link.state, ARRAY(
+           SELECT business_date FROM pos.opening
+           WHERE terminal_id = %(terminal)s AND closed_at IS NULL AND business_date >= %(since)s
+       ) AS days
+FROM pos.store
+LEFT JOIN pos.delivery_lane lane ON lane.link_id = %(link)s
+LEFT JOIN pos.reservation_link link ON link.id = lane.link_id
+WHERE store.id = %(store)s
+"""
 
 
 class StoreClosedError(UserError):
@@ -34,24 +43,9 @@ def device_of(session: Session, terminal: Terminal, now: datetime) -> Device:
     """
     master = terminals.master_of(session, terminal)
     link_id = master.link_id
-    opened = select(func.array_agg(Opening.business_date)).where(
-        Opening.terminal_id == terminal.id,
-        Opening.closed_at.is_(None),
-        Opening.business_date >= now.date() - NEAR,
-    )
-    store, failing_since, cut_at, standing, days = session.execute(
-        select(
-            Store,
-            DeliveryLane.failing_since,
-            ReservationLink.cut_at,
-            ReservationLink.state,
-            opened.scalar_subquery(),
-        )
-        .select_from(Store)
-        .outerjoin(DeliveryLane, DeliveryLane.link_id == link_id)
-        .outerjoin(ReservationLink, ReservationLink.id == DeliveryLane.link_id)
-        .where(Store.id == terminal.store_id)
-    ).one()
+    store = fetch(session, STANDING, {
+        "store": terminal.store_id, "terminal": terminal.id, "link": link_id, "since": now.date() - NEAR,
+    })[0]  # fmt: skip
     if store.closed_at is not None:
         raise StoreClosedError(
             f"{store.name}は閉店しているため、レジを使用できません。",
@@ -60,16 +54,16 @@ def device_of(session: Session, terminal: Terminal, now: datetime) -> Device:
     day = business_date(now, store.day_boundary_minutes)
     state = "training" if terminal.training else ("linked" if link_id else "unlinked")
     if state == "linked":
-        if standing == "ended":
+        if store.state == "ended":
             state = "ended"
-        elif cut_at is not None:
+        elif store.cut_at is not None:
             state = "cut"
-        elif failing_since is not None:
+        elif store.failing_since is not None:
             state = "down"
     return Device(
         id=terminal.id, company_id=terminal.company_id, store_id=store.id, store_name=store.name, name=terminal.name,
         kind=terminal.kind, training=terminal.training, business_date=day, day_boundary=store.day_boundary_minutes,
-        is_open=day in (days or ()), synced_at=terminal.master_synced_at,
+        is_open=day in store.days, synced_at=terminal.master_synced_at,
         fetched_at=terminal.feed_fetched_at, link_id=link_id, link_state=state,
         default_stay=store.default_stay_minutes if master.default_stay is None else master.default_stay,
         table_reset=master.table_reset, tables=master.tables, menu=master.menu, payment_types=master.payment_types,

@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Any
 
 from cachetools import LRUCache, cached
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -30,6 +30,7 @@ from portal.tables.models import DiningTable
 from portal.terminals.models import API_KINDS, MasterVersion, Opening, Terminal
 
 CODE_TIME = timedelta(hours=24)
+OF_COOKIE = select(Terminal).where(Terminal.token_hash == bindparam("token"), Terminal.revoked_at.is_(None))
 
 
 @dataclass(frozen=True)
@@ -122,10 +123,7 @@ def terminal_of(session: Session, actor: Actor, token: str) -> Terminal | None:
     """The terminal of a device's cookie, within the person's scope."""
     if not token:
         return None
-    statement = select(Terminal).where(
-        Terminal.token_hash == hash_token(token), Terminal.revoked_at.is_(None)
-    )
-    terminal = session.scalar(statement)
+    terminal = session.scalar(OF_COOKIE, {"token": hash_token(token)})
     return terminal if terminal is not None and actor.sees(terminal.store_id) else None
 
 
