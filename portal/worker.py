@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import random
 import threading
 import uuid
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -32,52 +33,102 @@ from portal.settings import Settings
 log = logging.getLogger("portal.worker")
 SWEEP_SECONDS = 2.0
 LANES_AT_ONCE = 200
-LANES_TOGETHER = 4
+# As many in a row without an answer: the ledger is silent. No more wait at one time.
+SILENT_LANES = 3
 PATIENCE_SECONDS = 1.0
 HEARTBEAT_SECONDS = 5.0
 STALLED_SECONDS = 20.0
 RESTART_SECONDS = 2.0
 GRACE_SECONDS = 20.0
+Lane = tuple[int, uuid.UUID]
 
 
 def sweep(app: Flask) -> int:
-    """Deliver every due lane once; the number of lanes tried. A lane that fails or waits does not stop the others."""
-    deliverer: Deliverer = app.extensions["deliverer"]
+    """Deliver due lanes once; the number of lanes tried. A lane that fails or waits does not stop the others.
+
+    Where several in a row have no answer the ledger itself is silent: the others are put off untried, so that the
+    next sweep is soon and finds out with a few when it is back (decision 0017).
+    """
+    began = _deliverer(app).clock.now()
+    lanes = _due(app)
+    # In no order, so that stores which are silent alone do not stand at the head of each sweep.
+    random.shuffle(lanes)
+    if len(lanes) < 2:
+        for lane in lanes:
+            _deliver(app, lane)
+        return len(lanes)
+    _put_off(app, lanes[SILENT_LANES:])
+    tried = silent = 0
+
+    def heard(done: set[Future[str]]) -> None:
+        nonlocal silent
+        for outcome in (future.result() for future in done):
+            silent = silent + 1 if outcome == "silent" else silent if outcome in ("busy", "idle") else 0
+
+    # One at a time, so that a person's request is not one of many; but who waits for a silent ledger lets the
+    # next begin: strictly one after the other, each would wait its ten seconds (found by make crash).
+    with ThreadPoolExecutor(SILENT_LANES, "lane") as pool:
+        under_way: set[Future[str]] = set()
+        for lane in lanes:
+            under_way.add(pool.submit(_deliver, app, lane))
+            tried += 1
+            done, under_way = wait(under_way, PATIENCE_SECONDS, FIRST_COMPLETED)
+            heard(done)
+            while under_way and silent + len(under_way) >= SILENT_LANES:
+                done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+                heard(done)
+            if silent >= SILENT_LANES:
+                break
+    if silent >= SILENT_LANES:
+        rest, known = lanes, set(lanes)
+        while rest:
+            _put_off(app, rest, silent_since=began)
+            # Also those that did not fit into this sweep: a register of theirs need not find out by waiting.
+            rest = [lane for lane in _due(app) if lane not in known]
+            known.update(rest)
+    return tried
+
+
+def _deliverer(app: Flask) -> Deliverer:
+    found: Deliverer = app.extensions["deliverer"]
+    return found
+
+
+def _due(app: Flask) -> list[Lane]:
     with app.app_context():
         session = db.session()
         bind_company(session, None)
         due = session.execute(
             text("SELECT company_id, link_id FROM pos.due_lanes(:now, :most)"),
-            {"now": deliverer.clock.now(), "most": LANES_AT_ONCE},
+            {"now": _deliverer(app).clock.now(), "most": LANES_AT_ONCE},
         ).all()
         session.rollback()
-    lanes = [(company_id, link_id) for company_id, link_id in due]
-    if len(lanes) < 2:
-        for lane in lanes:
-            _deliver(app, lane)
-    else:
-        # One at a time, so that a person's request is not one of many; but who waits for a silent ledger lets the
-        # next begin: strictly one after the other, each would wait its ten seconds (found by make crash).
-        with ThreadPoolExecutor(LANES_TOGETHER, "lane") as pool:
-            under_way: set[Future[None]] = set()
-            for lane in lanes:
-                under_way.add(pool.submit(_deliver, app, lane))
-                _, under_way = wait(under_way, PATIENCE_SECONDS, FIRST_COMPLETED)
-                if len(under_way) >= LANES_TOGETHER:
-                    _, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-    return len(lanes)
+    return [(company_id, link_id) for company_id, link_id in due]
 
 
-def _deliver(app: Flask, lane: tuple[int, uuid.UUID]) -> None:
+def _put_off(app: Flask, lanes: list[Lane], *, silent_since: datetime | None = None) -> None:
+    """See ``Deliverer.put_off``; one statement a company."""
+    companies: dict[int, list[uuid.UUID]] = {}
+    for company_id, link_id in lanes:
+        companies.setdefault(company_id, []).append(link_id)
+    for company_id, links in companies.items():
+        with app.app_context():
+            session = db.session()
+            bind_company(session, company_id)
+            _deliverer(app).put_off(session, links, silent_since=silent_since)
+
+
+def _deliver(app: Flask, lane: Lane) -> str:
     company_id, link_id = lane
     with app.app_context():
         session = db.session()
         bind_company(session, company_id)
         try:
-            app.extensions["deliverer"].deliver_once(session, link_id)
+            return _deliverer(app).deliver_once(session, link_id)
         except Exception as error:
             session.rollback()
             log.error("lane %s: %s", link_id, type(error).__name__)
+            return "failed"
 
 
 def _sweeping(app: Flask, stop: threading.Event) -> None:

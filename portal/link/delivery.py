@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import or_, update
+from sqlalchemy import Row, or_, update
 from sqlalchemy.orm import Session
 
 from portal.database import fetch, run_write
@@ -29,8 +29,12 @@ from portal.visits.models import Visit
 LEASE = timedelta(seconds=30)
 RECHECK = timedelta(seconds=10)
 MOST_BACKOFF = timedelta(seconds=15)
+# A silent ledger (decision 0017): a lane that timed out is due again after this long at most, and until a worker's
+# sweep had its turn as well nobody at a register waits for it.
+SILENT_BACKOFF = timedelta(seconds=10)
+HEAD_START = timedelta(seconds=5)
 RESEND = timedelta(days=3)
-Outcome = Literal["done", "busy", "failed", "idle"]
+Outcome = Literal["done", "busy", "failed", "silent", "idle"]
 # Whoever finds the lane free has it with the same statement; who finds nothing owed rolls it back.
 BEGIN = """
 UPDATE pos.delivery_lane lane SET lease_token = %(lease)s, lease_until = %(until)s,
@@ -55,7 +59,15 @@ UPDATE pos.delivery_lane SET lease_token = %(lease)s, lease_until = CASE WHEN %(
 WHERE link_id = %(link)s
 """
 UNHEARD = """
-SELECT link_id FROM pos.visit WHERE id = %(visit)s AND link_id IS NOT NULL AND answered_revision < revision
+SELECT visit.link_id, lane.last_error, lane.next_try_at
+FROM pos.visit LEFT JOIN pos.delivery_lane lane ON lane.link_id = visit.link_id
+WHERE visit.id = %(visit)s AND visit.link_id IS NOT NULL AND visit.answered_revision < visit.revision
+"""
+PUT_OFF = """
+UPDATE pos.delivery_lane SET next_try_at = %(until)s,
+       failing_since = coalesce(failing_since, %(now)s), last_error = coalesce(last_error, 'LedgerTimeout')
+WHERE link_id = ANY(%(links)s) AND next_try_at < %(until)s AND (lease_until IS NULL OR lease_until < %(now)s)
+  AND (last_error LIKE '%%Timeout' OR %(all)s AND (last_ok_at IS NULL OR last_ok_at < %(since)s))
 """
 
 
@@ -100,7 +112,8 @@ class Deliverer:
         """Send all that the store owes, up to 100 states a request, until nothing is owed or it fails.
 
         ``seconds`` bounds each request; ``budget`` the whole, for the person who waits: the rest is a worker's.
-        The session must be scoped to the company and outside a transaction. ``busy``: another holds the lease.
+        The session must be scoped to the company and outside a transaction. ``busy``: another holds the lease;
+        ``silent``: it failed, by a time-out.
         """
         lease = new_id()
         until = None if budget is None else self.clock.now() + timedelta(seconds=budget)
@@ -130,7 +143,7 @@ class Deliverer:
         else:
             return outcome
         run_write(session, lambda s: self._failed(s, link_id, lease, reason, wait))
-        return "failed"
+        return "silent" if quiet(reason) else "failed"
 
     def _begin(self, session: Session, link_id: uuid.UUID, lease: uuid.UUID) -> Turn | None:
         """Take the lease and what is owed; with nothing to do the lease is not kept. None: it is held."""
@@ -229,6 +242,8 @@ class Deliverer:
         lane.failing_since = lane.failing_since or now
         lane.last_error = reason[:200]
         lane.next_try_at = now + min(MOST_BACKOFF, timedelta(seconds=0.5 * 2 ** min(lane.failures, 6)))
+        if quiet(reason):
+            lane.next_try_at = min(lane.next_try_at, now + SILENT_BACKOFF)
         # The ledger named a time of its own (429); an unreasonable one is not waited for.
         lane.next_try_at = max(lane.next_try_at, now + min(timedelta(seconds=wait), CUT_RETRY))
         if reason == OVER:
@@ -238,18 +253,26 @@ class Deliverer:
             lane.lease_token, lane.lease_until = None, None
 
     def now_for(self, session: Session, visit_id: uuid.UUID, *, seconds: float = 2.0) -> None:
-        """The immediate try for the person at the register; M6 where no answer came in time."""
-        link_id = _owed_to(session, visit_id)
-        if link_id is None:
+        """The immediate try for the person at the register; M6 where no answer came in time.
+
+        Where the last try timed out a moment ago nobody waits again: M6 at once, and a worker delivers.
+        """
+        owed = self._owed(session, visit_id)
+        if owed is None:
             return
-        until = self.clock.now() + timedelta(seconds=seconds)
-        while (outcome := self.deliver_once(session, link_id, seconds=seconds, budget=seconds)) == "busy":
+        link_id, until, outcome = owed.link_id, self.clock.now() + timedelta(seconds=seconds), "silent"
+        while not spared(owed.last_error, owed.next_try_at, self.clock.now()):
+            outcome = self.deliver_once(session, link_id, seconds=seconds, budget=seconds)
+            if outcome == "busy" and quiet(owed.last_error):
+                # A worker is at it, and waits for an answer itself.
+                outcome = "silent"
             # A worker is at it: what it sends now may well be ours.
-            if self.clock.now() >= until or not self.wait(0.05):
+            if outcome != "busy" or self.clock.now() >= until or not self.wait(0.05):
                 break
-            if _owed_to(session, visit_id) is None:
+            owed = self._owed(session, visit_id)
+            if owed is None:
                 return
-        if _owed_to(session, visit_id) is None:
+        if self._owed(session, visit_id) is None:
             return
 
         def tell(s: Session) -> int | None:
@@ -260,8 +283,28 @@ class Deliverer:
             return late.company_id
 
         company_id = run_write(session, tell)
-        if company_id is not None and outcome != "failed":
+        if company_id is not None and outcome not in ("failed", "silent"):
             self.wake(company_id, link_id)
+
+    def _owed(self, session: Session, visit_id: uuid.UUID) -> Row[Any] | None:
+        """The link that still is to hear of the visit, if any, and how its lane is. Ends the transaction."""
+        found = fetch(session, UNHEARD, {"visit": visit_id})
+        session.rollback()
+        return found[0] if found else None
+
+    def put_off(
+        self, session: Session, links: list[uuid.UUID], *, silent_since: datetime | None = None
+    ) -> None:
+        """These lanes of the session's company are not tried for now, because the ledger does not answer others.
+
+        Without ``silent_since`` only those that timed out themselves; with it all that had no answer since then.
+        """
+        now = self.clock.now()
+        values = {
+            "links": links, "now": now, "until": now + SILENT_BACKOFF, "all": silent_since is not None,
+            "since": silent_since or now,
+        }  # fmt: skip
+        run_write(session, lambda s: fetch(s, PUT_OFF, values))
 
 
 def _answered(lane: DeliveryLane, now: datetime) -> None:
@@ -270,11 +313,19 @@ def _answered(lane: DeliveryLane, now: datetime) -> None:
     lane.failures, lane.failing_since, lane.last_error = 0, None, None
 
 
-def _owed_to(session: Session, visit_id: uuid.UUID) -> uuid.UUID | None:
-    """The link that still is to hear of the visit, if any. Ends the transaction."""
-    found = fetch(session, UNHEARD, {"visit": visit_id})
-    session.rollback()
-    return found[0].link_id if found else None
+def quiet(error: str | None) -> bool:
+    """Whether a lane's last try had no answer in its time (decision 0017)."""
+    return error is not None and error.endswith("Timeout")
+
+
+def spared(error: str | None, next_try_at: datetime | None, now: datetime) -> bool:
+    """Whether who stands at a register need not wait for the ledger: it was silent a moment ago, a worker asks next.
+
+    Not further ahead than a back-off can be: a clock that was set back must not keep a register from trying.
+    """
+    if not quiet(error) or next_try_at is None:
+        return False
+    return next_try_at - SILENT_BACKOFF <= now < next_try_at + HEAD_START
 
 
 def notice_epoch(session: Session, lane: DeliveryLane, epoch: str, now: datetime) -> None:

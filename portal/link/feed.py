@@ -15,7 +15,7 @@ from portal.database import run_write
 from portal.kernel.business_day import business_date, day_start
 from portal.link.client import LedgerProblemError, LedgerUnavailableError
 from portal.link.contract import ReservationItem
-from portal.link.delivery import Deliverer, notice_epoch
+from portal.link.delivery import Deliverer, notice_epoch, spared
 from portal.link.models import DeliveryLane, FeedSnapshot
 from portal.link.owed import Link
 from portal.link.standing import OVER, notice_cut
@@ -26,11 +26,14 @@ from portal.terminals.models import Terminal
 KEPT = timedelta(hours=1)
 
 
-def fetch(session: Session, deliverer: Deliverer, terminal: Terminal, *, seconds: float = 2.5) -> bool:
+def fetch(
+    session: Session, deliverer: Deliverer, terminal: Terminal, *, seconds: float = 2.5, asked: bool = True
+) -> bool:
     """Fetch for one terminal; False where the ledger did not answer (the list then stays as it was).
 
     A terminal in training fetches nothing (S4). Of a link that is over nothing is shown any more: its guests are not
-    ours (L7). Raises nothing of the network.
+    ours (L7). Not ``asked``: nobody pressed 🔄, so a ledger that was silent a moment ago is not waited for. Raises nothing of
+    the network.
     """
     store = session.get_one(Store, terminal.store_id)
     link = session.scalar(
@@ -40,6 +43,9 @@ def fetch(session: Session, deliverer: Deliverer, terminal: Terminal, *, seconds
         run_write(session, partial(_forget, terminal_id=terminal.id, now=deliverer.clock.now()))
     if terminal.training or link is None or link.access_token_encrypted is None:
         return True
+    lane = None if asked else session.get(DeliveryLane, link.id)
+    if lane is not None and spared(lane.last_error, lane.next_try_at, deliverer.clock.now()):
+        return False
     known = Link(link.id, link.company_id, link.store_id, deliverer.tokens.open(link.access_token_encrypted))
     latest = session.scalar(
         select(FeedSnapshot)

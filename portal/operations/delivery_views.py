@@ -130,7 +130,7 @@ def resend(visit_id: uuid.UUID) -> BaseResponse:
     session.rollback()
     outcome = parts.deliver_once(session, link_id, seconds=2.5)
     found = service.get_visit(session, g.actor, visit_id)
-    if outcome == "failed":
+    if outcome in ("failed", "silent"):
         flash("お席トットくんに接続できませんでした。送信は自動で続きます。", "warning")
     elif delivery_state(found) == "refused":
         reason = REFUSAL_REASONS.get(found.answer_code or "", "不明")

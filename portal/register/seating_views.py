@@ -77,7 +77,7 @@ def reservations() -> Response:
     asked = request.args.get("fetched")
     failed = asked == "0"
     if found.kind != "handy" and asked is None:
-        failed = not feed.fetch(db.session(), deliverer(), terminal_row())
+        failed = not feed.fetch(db.session(), deliverer(), terminal_row(), asked=False)
     return _list(failed=failed)
 
 
