@@ -252,14 +252,15 @@ class Deliverer:
         if lane.lease_token == lease:
             lane.lease_token, lane.lease_until = None, None
 
-    def now_for(self, session: Session, visit_id: uuid.UUID, *, seconds: float = 2.0) -> None:
+    def now_for(self, session: Session, visit_id: uuid.UUID, *, seconds: float = 2.0) -> bool:
         """The immediate try for the person at the register; M6 where no answer came in time.
 
         Where the last try timed out a moment ago nobody waits again: M6 at once, and a worker delivers.
+        False: the ledger has not answered the visit as it is now.
         """
         owed = self._owed(session, visit_id)
         if owed is None:
-            return
+            return True
         link_id, until, outcome = owed.link_id, self.clock.now() + timedelta(seconds=seconds), "silent"
         while not spared(owed.last_error, owed.next_try_at, self.clock.now()):
             outcome = self.deliver_once(session, link_id, seconds=seconds, budget=seconds)
@@ -271,9 +272,9 @@ class Deliverer:
                 break
             owed = self._owed(session, visit_id)
             if owed is None:
-                return
+                return True
         if self._owed(session, visit_id) is None:
-            return
+            return True
 
         def tell(s: Session) -> int | None:
             late = s.get_one(Visit, visit_id, with_for_update=True, populate_existing=True)
@@ -285,6 +286,7 @@ class Deliverer:
         company_id = run_write(session, tell)
         if company_id is not None and outcome not in ("failed", "silent"):
             self.wake(company_id, link_id)
+        return company_id is None
 
     def _owed(self, session: Session, visit_id: uuid.UUID) -> Row[Any] | None:
         """The link that still is to hear of the visit, if any, and how its lane is. Ends the transaction."""

@@ -40,8 +40,8 @@ def tell_ledger(
 ) -> None:
     """The immediate try; where the ledger does not answer, the overlap check runs on what was last fetched."""
     db.session.rollback()
-    deliverer().now_for(db.session(), visit_id, seconds=seconds)
-    if last_fetched is not None:
+    heard = deliverer().now_for(db.session(), visit_id, seconds=seconds)
+    if not heard and last_fetched is not None:
         service.warn_from_last_fetch(db.session(), visit_id, last_fetched, deliverer().clock.now())
 
 

@@ -71,6 +71,7 @@ def work(settings: Settings, seeds: list[int], results: multiprocessing.Queue[st
     """Plays the seeds; puts each failure's story, and at the end the CPU seconds that it took."""
     made = stage(settings)
     gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
     short = not (os.environ.get("STOP") or "MUTANT" in os.environ)
     used = time.process_time()
     for seed in seeds:
