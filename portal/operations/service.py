@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import Literal
 
 from sqlalchemy import func, or_, select
 from sqlalchemy.exc import IntegrityError
@@ -117,11 +119,46 @@ def start_link(
             "ネットワークの接続状態を確認後、同じClient idでもう一度「連携開始」を押してください。二重に連携されることはありません。",
         ) from None
 
-    def keep(s: Session) -> None:
-        link = s.get_one(ReservationLink, request.link_id, with_for_update=True)
-        activate(s, deliverer, link, answer, actor.id, actor.name)
+    outcome = run_write(session, lambda s: _keep(s, deliverer, request.link_id, answer, actor))
+    if outcome == "over":
+        # The ledger has a link that nobody has here; where it cannot be told, a fresh Client id replaces it.
+        with suppress(LedgerProblemError, LedgerUnavailableError):
+            deliverer.client.end_link(session, answer.access_token)
+        raise ConflictError(
+            "連携を開始している間に、ほかの担当者がこの店舗の連携を解除しました。",
+            "画面を再読み込みして連携状態を確認し、連携する場合は、新しいClient idで「連携開始」を押してください。",
+        )
+    if outcome == "other":
+        _use_newest(session, deliverer, request.link_id, answer)
 
-    run_write(session, keep)
+
+def _keep(
+    session: Session, deliverer: Deliverer, link_id: uuid.UUID, answer: LinkAnswer, actor: Actor
+) -> Literal["kept", "over", "other"]:
+    """What the ledger said is written down, unless the link was ended (``over``) or begun by another press (``other``)."""
+    link = session.get(ReservationLink, link_id, with_for_update=True, populate_existing=True)
+    if link is None or link.state == "ended":
+        return "over"
+    if link.state == "active":
+        return "other"
+    activate(session, deliverer, link, answer, actor.id, actor.name)
+    return "kept"
+
+
+def _use_newest(session: Session, deliverer: Deliverer, link_id: uuid.UUID, answer: LinkAnswer) -> None:
+    """Two presses at once: each got a token, and the ledger knows the last one only. Ours is kept where it is that."""
+    try:
+        deliverer.client.signals(session, answer.access_token)
+    except (LedgerProblemError, LedgerUnavailableError):
+        return
+
+    def replace(s: Session) -> None:
+        link = s.get(ReservationLink, link_id, with_for_update=True, populate_existing=True)
+        if link is not None and link.state == "active":
+            link.access_token_encrypted = deliverer.tokens.seal(answer.access_token)
+            link.cut_at = None
+
+    run_write(session, replace)
 
 
 def activate(

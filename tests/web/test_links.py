@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
+import httpx
 import pytest
 
 from portal import jobs
@@ -130,3 +134,95 @@ def test_G4_another_shops_client_id_is_not_found(world: World, what: str) -> Non
     row = used(world) if what == "other" else str(uuid.uuid4())
     assert ledger.post(f"/client-ids/{row}/revoke").status_code == 404
     assert world.one("SELECT ended_at FROM ledger.pos_link") is None
+
+
+# -- 連携開始 while somebody else presses as well
+
+
+def at_once(act: Callable[[], Any]) -> Any:
+    """Another request, in a thread and session of its own, while this one waits."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(act).result(20)
+
+
+def meanwhile(
+    world: World, monkeypatch: pytest.MonkeyPatch, act: Callable[[], Any], *, once: str = "/link"
+) -> None:
+    """Another session acts after the ledger has answered, before the first press keeps the answer."""
+    inner, done = world.network.handle_request, []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        answer = inner(request)
+        if request.method == "POST" and request.url.path.endswith(once) and not done:
+            done.append(1)
+            at_once(act)
+        return answer
+
+    monkeypatch.setattr(world.network, "handle_request", handle)
+
+
+def store_and_client_id(world: World) -> tuple[str, str]:
+    return str(world.one("SELECT id FROM pos.store WHERE company_id = 1 AND code = '002'")), issue(world.ledger_login("10001-2"), store="002")  # fmt: skip
+
+
+def test_L7_a_link_that_is_ended_while_it_begins_is_a_conflict_and_ends_on_both_sides(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, value = store_and_client_id(world)
+    admin, other = world.login(), world.login()
+    seen: list[int] = []
+    meanwhile(
+        world, monkeypatch, lambda: seen.append(other.post(f"/operations/links/{store}/end").status_code)
+    )
+    answer = admin.post(f"/operations/links/{store}", client_id=value)
+    assert (answer.status_code, seen) == (409, [303])
+    assert "ほかの担当者がこの店舗の連携を解除しました" in answer.text
+    assert "新しいClient id" in answer.text
+    assert (
+        world.one("SELECT string_agg(state, ' ') FROM pos.reservation_link WHERE store_id = :s", s=store)
+        == "ended"
+    )
+    # Nothing is left over there, so a fresh Client id links as ever.
+    left = "SELECT count(*) FROM ledger.pos_link WHERE pos_store_code = '002' AND ended_at IS NULL"
+    assert world.one(left) == 0
+    again = issue(world.ledger_login("10001-2"), store="002")
+    assert admin.post(f"/operations/links/{store}", client_id=again).status_code == 303
+    assert world.one(left) == 1
+
+
+def test_L6_a_wrong_client_id_of_another_press_takes_the_first_one_down_in_words(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, value = store_and_client_id(world)
+    admin, other = world.login(), world.login()
+    meanwhile(world, monkeypatch, lambda: other.post(f"/operations/links/{store}", client_id="OT-WRONG"))
+    answer = admin.post(f"/operations/links/{store}", client_id=value)
+    assert answer.status_code == 409
+    assert "画面を再読み込み" in answer.text
+
+
+@pytest.mark.parametrize("last", ["first press", "second press"])
+def test_L5_L8_of_two_presses_at_once_the_token_that_the_ledger_knows_is_kept(
+    world: World, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    """The same Client id, pressed twice: whichever answer is written down last, the link stands."""
+    store, value = store_and_client_id(world)
+    admin, other = world.login(), world.login()
+    inner, begun = world.network.handle_request, []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if not request.url.path.endswith("/link") or begun:
+            return inner(request)
+        begun.append(1)
+        early = inner(request) if last == "second press" else None
+        assert at_once(lambda: other.post(f"/operations/links/{store}", client_id=value)).status_code == 303
+        return early or inner(request)
+
+    monkeypatch.setattr(world.network, "handle_request", handle)
+    assert admin.post(f"/operations/links/{store}", client_id=value).status_code == 303
+    monkeypatch.undo()
+    sealed = world.one("SELECT access_token_encrypted FROM pos.reservation_link WHERE store_id = :s", s=store)
+    deliverer = world.app.extensions["deliverer"]
+    assert deliverer.client.signals(None, deliverer.tokens.open(sealed)).mapped == 0
+    assert world.one("SELECT count(*) FROM pos.delivery_lane l JOIN pos.reservation_link r ON r.id = l.link_id"
+                     " WHERE r.store_id = :s", s=store) == 1  # fmt: skip
