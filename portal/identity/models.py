@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from portal.database import Base
 from portal.kernel.ids import new_id
+from portal.tries import FailedTries
 
 ROLE_LABELS = {"company_admin": "企業管理者", "store_manager": "店舗管理者", "store_staff": "スタッフ"}
 
@@ -64,15 +65,10 @@ class WebSession(Base):
     acting_staff_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("staff.id", ondelete="SET NULL"))
 
 
-class LoginThrottle(Base):
+class LoginThrottle(FailedTries, Base):
     """Failed logins by hashed key; of no tenant, because the company may not exist."""
 
     __tablename__ = "login_throttle"
-
-    key_hash: Mapped[str] = mapped_column(primary_key=True)
-    failures: Mapped[int]
-    last_failed_at: Mapped[datetime]
-    locked_until: Mapped[datetime | None]
 
 
 class PasswordReset(Base):

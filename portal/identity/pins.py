@@ -11,7 +11,6 @@ from datetime import datetime
 from itertools import pairwise
 
 from sqlalchemy import or_, select, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from portal.audit.models import record
@@ -20,7 +19,7 @@ from portal.identity.service import Actor
 from portal.kernel.errors import NotFoundError, UserError
 from portal.kernel.ids import hash_token
 from portal.kernel.passwords import hash_password, verify_password
-from portal.kernel.throttle import FORGET, lock_time
+from portal.tries import count_failure, seconds_locked
 
 LOCKED = "PINの入力の失敗が続いたため、この担当者は一時的に切り替えられません。"
 WRONG = "PINが正しくありません。"
@@ -122,21 +121,13 @@ def check_password(session: Session, staff: Staff, password: str, now: datetime)
 def _verified(session: Session, key: str, stored: str | None, given: str, now: datetime) -> str:
     """An empty string where ``given`` fits, else "wrong" or "locked"; from the fifth failure it waits, longer each time."""
     throttle = session.get(LoginThrottle, key, with_for_update=True)
-    if throttle is not None and throttle.locked_until is not None and throttle.locked_until > now:
+    if seconds_locked(throttle, now):
         return "locked"
     if stored is not None and verify_password(stored, given):
         if throttle is not None:
             session.delete(throttle)
         return ""
-    failures = 1 + (throttle.failures if throttle and now - throttle.last_failed_at < FORGET else 0)
-    wait = lock_time(failures)
-    values = {"failures": failures, "last_failed_at": now, "locked_until": now + wait if wait else None}
-    session.execute(
-        insert(LoginThrottle)
-        .values(key_hash=key, **values)
-        .on_conflict_do_update(index_elements=["key_hash"], set_=values)
-    )
-    return "locked" if wait else "wrong"
+    return "locked" if count_failure(session, LoginThrottle, key, now) else "wrong"
 
 
 def _key(staff_id: uuid.UUID) -> str:

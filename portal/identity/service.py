@@ -25,8 +25,8 @@ from portal.identity.models import (
 from portal.kernel.errors import NotFoundError, UserError
 from portal.kernel.ids import hash_token, new_id, new_token
 from portal.kernel.passwords import hash_password, verify_password
-from portal.kernel.throttle import FORGET, lock_time
 from portal.stores.models import Store
+from portal.tries import count_failure, seconds_locked
 
 SESSION_TIME = timedelta(hours=16)
 RESET_TIME = timedelta(hours=24)
@@ -79,7 +79,7 @@ def login(session: Session, company_code: str, staff_code: str, password: str, n
     """A cookie value, or "" where anything is wrong; raises UserError while the login is locked."""
     key = hash_token(f"pos:{company_code}:{staff_code}")
     throttle = session.get(LoginThrottle, key, with_for_update=True)
-    if throttle is not None and throttle.locked_until is not None and throttle.locked_until > now:
+    if seconds_locked(throttle, now):
         raise UserError(
             "ログインの失敗が続いたため、一時的にログインできません。",
             "しばらく待ってから、もう一度お試しください。",
@@ -91,14 +91,7 @@ def login(session: Session, company_code: str, staff_code: str, password: str, n
     )
     if not verify_password(staff.password_hash if staff else None, password) or staff is None:
         bind_company(session, None)
-        failures = 1 + (throttle.failures if throttle and now - throttle.last_failed_at < FORGET else 0)
-        wait = lock_time(failures)
-        values = {"failures": failures, "last_failed_at": now, "locked_until": now + wait if wait else None}
-        session.execute(
-            insert(LoginThrottle)
-            .values(key_hash=key, **values)
-            .on_conflict_do_update(index_elements=["key_hash"], set_=values)
-        )
+        count_failure(session, LoginThrottle, key, now)
         return ""
     if throttle is not None:
         session.delete(throttle)

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column, validates
 from portal.kernel.ids import new_id
 from portal.kernel.phones import phone_key
 from portal.ledger.database import LedgerBase
+from portal.tries import FailedTries
 
 
 class Instance(LedgerBase):
@@ -86,15 +87,10 @@ class AccountSession(LedgerBase):
     ended_at: Mapped[datetime | None]
 
 
-class LoginThrottle(LedgerBase):
+class LoginThrottle(FailedTries, LedgerBase):
     """Failed logins by hashed key."""
 
     __tablename__ = "login_throttle"
-
-    key_hash: Mapped[str] = mapped_column(primary_key=True)
-    failures: Mapped[int]
-    last_failed_at: Mapped[datetime]
-    locked_until: Mapped[datetime | None]
 
 
 class ClientId(LedgerBase):

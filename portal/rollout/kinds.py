@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from portal.audit.models import record
 from portal.daycheck import service as daycheck
-from portal.link.client import LedgerProblemError, LedgerUnavailableError
+from portal.link.client import LedgerBusyError, LedgerProblemError, LedgerUnavailableError
 from portal.link.contract import (
     LinkAnswer,
     LinkRequest,
@@ -38,11 +38,15 @@ from portal.tables.service import M1
 
 @dataclass(frozen=True)
 class Failed:
-    """A row that cannot be done, and why. ``again``: no answer came, so it is tried again."""
+    """A row that cannot be done, and why. ``again``: no answer came, so it is tried again.
+
+    ``wait``: the ledger takes nothing for so many seconds; then the row is tried as if it had not been.
+    """
 
     code: str
     message: str
     again: bool = False
+    wait: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,8 @@ AWAY = Failed("UNAVAILABLE", "お席トットくんから応答がありませ�
 
 def answered(result: Any) -> Failed | None:
     """The failure of a call that gave no good answer, in words."""
+    if isinstance(result, LedgerBusyError):
+        return Failed("RATE_LIMITED", VERDICTS["RATE_LIMITED"], again=True, wait=max(1, result.wait))
     if isinstance(result, LedgerUnavailableError):
         return AWAY
     if isinstance(result, LedgerProblemError):

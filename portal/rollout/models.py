@@ -20,6 +20,11 @@ KIND_LABELS = {
 }
 
 
+# What keeps a run from going on.
+AWAY = "お席トットくんに接続できません。自動で再試行しています。"
+BUSY = "誤ったClient idが続いたため、お席トットくんが連携の受付を一時的に制限しています。{time}ごろに再開します。"
+
+
 class BatchRun(Base):
     """``draft``: the dry run, nothing has happened yet. A run that is paused goes on where it stood."""
 
@@ -40,6 +45,13 @@ class BatchRun(Base):
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     trouble: Mapped[str | None]
+
+    @property
+    def trouble_remedy(self) -> str:
+        """What to do about ``trouble``."""
+        if self.trouble == AWAY:
+            return "ネットワークの接続状態をご確認ください。つながると自動で続きます。"
+        return "このまま待つと自動で続きます。急ぐ場合は「一時停止」のあと「中止」を押し、お席トットくんの「Client id 発行」でClient idをご確認ください。"
 
 
 class BatchRow(Base):

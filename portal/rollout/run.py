@@ -20,11 +20,12 @@ from sqlalchemy.orm import Session
 from portal.audit.models import record
 from portal.database import bind_company, run_write
 from portal.jobs import Again, Job, company_ids, defer, task
+from portal.kernel.fmt import hm
 from portal.kernel.ids import new_id
 from portal.link.client import LedgerProblemError, LedgerUnavailableError
 from portal.link.delivery import Deliverer
 from portal.rollout.kinds import KINDS, Failed, Kind, Work
-from portal.rollout.models import KIND_LABELS, BatchRow, BatchRun
+from portal.rollout.models import AWAY, BUSY, KIND_LABELS, BatchRow, BatchRun
 
 CHUNK = 32
 AHEAD = 2
@@ -32,8 +33,10 @@ AT_ONCE = 8
 LEASE = timedelta(seconds=90)
 QUIET = timedelta(minutes=2)
 MOST_ATTEMPTS = 6
-TROUBLE = "お席トットくんに接続できません。自動で再試行しています。"
-Outcome = Literal["more", "wait", "stopped", "done"]
+# A ledger that asks for more time than this is asked before.
+LONGEST_WAIT = 15 * 60
+# A number: so many seconds the ledger takes nothing.
+Outcome = Literal["more", "wait", "stopped", "done"] | int
 
 
 def drain(
@@ -68,8 +71,8 @@ def drain(
         results = [(work, future.result()) for work, future in asked]
         settle = partial(_settle, deliverer=deliverer, run_id=run_id, claim_id=claim_id, results=results)
         settled = run_write(session, settle)
-        if settled == "wait":
-            ended = "wait"
+        if settled == "wait" or isinstance(settled, int):
+            ended = settled
         elif stopping():
             ended = "more"
         elif ended == "wait" and not flying:
@@ -141,16 +144,22 @@ def _settle(
     }
     results = [(work, result) for work, result in results if work.row_id in mine]
     settled = KINDS[run.kind].settle(session, deliverer, run, mine, results)
-    away = 0
+    away = pause = 0
     for row_id, what in settled.items():
         row = mine[row_id]
-        if isinstance(what, Failed) and what.again and row.attempts < MOST_ATTEMPTS:
+        if isinstance(what, Failed) and what.wait:
+            row.state, row.claim_id, row.attempts = "waiting", None, row.attempts - 1
+            pause = max(pause, min(what.wait, LONGEST_WAIT))
+        elif isinstance(what, Failed) and what.again and row.attempts < MOST_ATTEMPTS:
             row.state, row.claim_id, away = "waiting", None, away + 1
         else:
             away += isinstance(what, Failed) and what.again
             _finish(row, what, deliverer)
     nobody = bool(results) and away == len(results)
-    run.trouble = TROUBLE if nobody else None
+    run.trouble = AWAY if nobody else None
+    if pause:
+        run.trouble = BUSY.format(time=hm(deliverer.clock.now() + timedelta(seconds=pause + 59)))
+        return pause
     return "wait" if nobody else "more"
 
 
@@ -225,3 +234,5 @@ def work_off(job: Job, *, run_id: str) -> None:
         raise Again(3)
     if outcome == "more":
         raise Again
+    if isinstance(outcome, int):
+        raise Again(outcome)

@@ -110,7 +110,7 @@ def _count_failure() -> None:
     session.rollback()
     if wait:
         raise ApiError("RATE_LIMITED", retry_after=wait)
-    run_write(session, lambda s: keys.count_failure(s, address, now))
+    run_write(session, lambda s: keys.count_unknown(s, address, now))
 
 
 def terminal() -> Terminal:

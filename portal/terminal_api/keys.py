@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import select, text, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from portal.audit.models import record
 from portal.identity.models import LoginThrottle
 from portal.identity.service import Actor
 from portal.kernel.ids import hash_token, new_token
-from portal.kernel.throttle import FORGET
 from portal.terminal_api.models import TerminalKey
 from portal.terminals.models import Terminal
+from portal.tries import count_failure, seconds_locked
 
 PREFIX = "tk_"
 # Seen in a log or a repository, the prefix says what it is; the rest is 256 random bits.
@@ -98,23 +97,16 @@ def mark_used(session: Session, caller: Caller, now: datetime) -> None:
 
 def locked(session: Session, address: str, now: datetime) -> int:
     """Seconds that an address has to wait after too many unknown tokens; 0: it may ask."""
-    row = session.get(LoginThrottle, hash_token(f"api:{address}"))
-    if row is None or row.locked_until is None or row.locked_until <= now:
-        return 0
-    return max(1, int((row.locked_until - now).total_seconds()))
+    return seconds_locked(session.get(LoginThrottle, _key(address)), now)
 
 
-def count_failure(session: Session, address: str, now: datetime) -> None:
+def count_unknown(session: Session, address: str, now: datetime) -> None:
     """One more unknown token from this address: after 20 within half an hour it waits a minute each time."""
-    key = hash_token(f"api:{address}")
-    row = session.get(LoginThrottle, key, with_for_update=True)
-    failures = 1 + (row.failures if row is not None and now - row.last_failed_at < FORGET else 0)
-    values = {
-        "failures": failures, "last_failed_at": now,
-        "locked_until": now + timedelta(minutes=1) if failures >= FREE_FAILURES else None,
-    }  # fmt: skip
-    session.execute(
-        insert(LoginThrottle)
-        .values(key_hash=key, **values)
-        .on_conflict_do_update(index_elements=["key_hash"], set_=values)
-    )
+    count_failure(
+        session, LoginThrottle, _key(address), now,
+        lambda failures: timedelta(minutes=1) if failures >= FREE_FAILURES else None,
+    )  # fmt: skip
+
+
+def _key(address: str) -> str:
+    return hash_token(f"api:{address}")

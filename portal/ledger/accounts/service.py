@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import select, text
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from portal.database import bind_company
 from portal.kernel.errors import UserError
 from portal.kernel.ids import hash_token, new_token
 from portal.kernel.passwords import verify_password
-from portal.kernel.throttle import FORGET, lock_time
 from portal.ledger.models import Account, AccountSession, LoginThrottle, LoginTicket, Shop
+from portal.tries import count_failure, seconds_locked
 
 SESSION_TIME = timedelta(hours=16)
 
@@ -36,7 +35,7 @@ def login(session: Session, code: str, password: str, now: datetime) -> str:
     """A cookie value for a good login; raises UserError otherwise, the same for every reason."""
     key = hash_token(f"ledger:{code}")
     throttle = session.get(LoginThrottle, key, with_for_update=True)
-    if throttle is not None and throttle.locked_until is not None and throttle.locked_until > now:
+    if seconds_locked(throttle, now):
         raise UserError(
             "ログインの失敗が続いたため、一時的にログインできません。",
             "しばらく待ってから、もう一度お試しください。",
@@ -48,14 +47,7 @@ def login(session: Session, code: str, password: str, now: datetime) -> str:
     )
     if not verify_password(account.password_hash if account else None, password) or account is None:
         bind_company(session, None)
-        failures = 1 + (throttle.failures if throttle and now - throttle.last_failed_at < FORGET else 0)
-        wait = lock_time(failures)
-        values = {"failures": failures, "last_failed_at": now, "locked_until": now + wait if wait else None}
-        session.execute(
-            insert(LoginThrottle)
-            .values(key_hash=key, **values)
-            .on_conflict_do_update(index_elements=["key_hash"], set_=values)
-        )
+        count_failure(session, LoginThrottle, key, now)
         return ""
     if throttle is not None:
         session.delete(throttle)

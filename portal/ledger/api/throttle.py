@@ -1,22 +1,24 @@
-"""POST /link/check needs no token and answers a hundred Client ids a call: guessing is slowed down as logins are (L9).
+"""Whoever has no token yet may ask for Client ids: guessing is slowed down as logins are (L6, L9).
 
-A call fails where more of its Client ids are wrong than right, so that a roll-out with some bad rows is never held up.
-Failures are counted by address and company, and ten times as generously by the address alone.
+A call of /link/check, a hundred Client ids, fails where more of them are wrong than right; one of POST /link where its Client id
+is wrong, and a first good one forgets that. So a roll-out with some bad rows is never held up. Failures are counted by
+address and company, and ten times as generously by the address alone: one company's mistakes hold up no other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from portal.kernel.ids import hash_token
-from portal.kernel.throttle import FORGET, lock_time
+from portal.kernel.throttle import lock_time
 from portal.ledger.models import LoginThrottle
 from portal.link.contract import Code
+from portal.tries import count_failure, forget_failures
 
 WRONG: frozenset[Code | None] = frozenset({"CLIENT_ID_UNKNOWN", "CLIENT_ID_OTHER_STORE"})
 GENEROUS = 10
@@ -40,21 +42,34 @@ def seconds_to_wait(session: Session, keys: Sequence[str], now: datetime) -> int
 
 
 def count(session: Session, keys: tuple[str, str], codes: Sequence[Code | None], now: datetime) -> None:
-    """Remember a call that failed; a good one forgets the failures of its address and company."""
-    strict, generous = keys
+    """Remember a call of /link/check that failed; a good one forgets the failures of its address and company."""
     wrong = sum(code in WRONG for code in codes)
     if wrong * 2 <= len(codes):
-        found = session.get(LoginThrottle, strict, with_for_update=True, populate_existing=True)
-        if found is not None:
-            session.delete(found)
-        return
-    for key, share in ((generous, GENEROUS), (strict, 1)):
-        found = session.get(LoginThrottle, key, with_for_update=True, populate_existing=True)
-        failures = 1 + (found.failures if found is not None and now - found.last_failed_at < FORGET else 0)
-        wait = lock_time(failures // share)
-        values = {"failures": failures, "last_failed_at": now, "locked_until": now + wait if wait else None}
-        session.execute(
-            insert(LoginThrottle)
-            .values(key_hash=key, **values)
-            .on_conflict_do_update(index_elements=["key_hash"], set_=values)
-        )
+        forget_failures(session, LoginThrottle, keys[0])
+    else:
+        _count(session, keys, 1, now)
+
+
+def link_keys_of(address: str, company: str) -> tuple[str, str]:
+    """The strict key and the generous one of POST /link."""
+    return hash_token(f"link:{address}:{company}"), hash_token(f"link:{address}")
+
+
+def count_link(session: Session, keys: tuple[str, str], now: datetime) -> None:
+    """Remember a wrong Client id at POST /link. Fifty of one company are free: a roll-out may have that many bad rows."""
+    _count(session, keys, GENEROUS, now)
+
+
+def forget_link(session: Session, keys: tuple[str, str]) -> None:
+    """A Client id was used for the first time, so who asks was given one: its company's failures are forgotten."""
+    forget_failures(session, LoginThrottle, keys[0])
+
+
+def _count(session: Session, keys: tuple[str, str], share: int, now: datetime) -> None:
+    strict, generous = keys
+    for key, part in ((generous, share * GENEROUS), (strict, share)):
+        count_failure(session, LoginThrottle, key, now, partial(_wait, part))
+
+
+def _wait(share: int, failures: int) -> timedelta | None:
+    return lock_time(failures // share)

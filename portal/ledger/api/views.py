@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from portal.database import bind_company, fetch, run_write
 from portal.kernel.ids import hash_token, new_token
+from portal.ledger.api import throttle
 from portal.ledger.api.document import documented
 from portal.ledger.database import ledger_db
 from portal.ledger.models import ClientId, LoginTicket, PosLink, Seat, SeatMapping, Shop
@@ -132,10 +133,27 @@ def _link_id() -> uuid.UUID:
 
 @blueprint.post("/link")
 @permission("public")
-@documented(LinkAnswer, 404, 409, 422, body=LinkRequest, status=201, token=False)
+@documented(LinkAnswer, 404, 409, 422, 429, body=LinkRequest, status=201, token=False)
 def link() -> Response:
-    """Trade a Client id for a token (L4–L6, L8). The same link asking again gets a new token for itself."""
-    wanted = _body(LinkRequest)
+    """Trade a Client id for a token (L4–L6, L8). The same link asking again gets a new token for itself.
+
+    Who guesses has to wait: 429 with Retry-After.
+    """
+    wanted, session = _body(LinkRequest), ledger_db.session()
+    keys = throttle.link_keys_of(request.remote_addr or "", wanted.company_code)
+    wait = throttle.seconds_to_wait(session, keys, clock.now())
+    if wait:
+        raise ApiError(429, "RATE_LIMITED", "too many unknown Client ids", wait=wait)
+    try:
+        return answer(_linked(wanted, keys), 201)
+    except ApiError as error:
+        session.rollback()
+        if error.code in throttle.WRONG:
+            run_write(session, lambda s: throttle.count_link(s, keys, clock.now()))
+        raise
+
+
+def _linked(wanted: LinkRequest, keys: tuple[str, str]) -> LinkAnswer:
     session = ledger_db.session()
     found = session.execute(
         text("SELECT company_id, client_id_id FROM ledger.client_id_of_hash(:h)"),
@@ -177,7 +195,9 @@ def link() -> Response:
         elif current.id != wanted.link_id:
             raise ApiError(409, "STORE_ALREADY_LINKED")
         current.token_hash, current.client_id_id = hash_token(token), client_id.id
-        client_id.used_at = client_id.used_at or now
+        if client_id.used_at is None:
+            client_id.used_at = now
+            throttle.forget_link(session, keys)
         client_id.used_by_link_id = wanted.link_id
         session.flush()
         return LinkAnswer(
@@ -185,7 +205,7 @@ def link() -> Response:
             epoch=epoch(session), version=shop.version,
         )  # fmt: skip
 
-    return answer(run_write(session, work), 201)
+    return run_write(session, work)
 
 
 @blueprint.delete("/link")
