@@ -19,11 +19,12 @@ from portal.tables.floor_models import TableBlock
 def send(session: Session, deliverer: Deliverer, device: Device, block_id: uuid.UUID) -> bool:
     """Tell the ledger of a block, or that it has ended; False where it should know and does not.
 
-    True also where nothing is to be told: O5 (default), training (S4), an unlinked store.
+    True also where nothing is to be told: O5 (default), training (S4), an unlinked store, the end of a block that the
+    ledger never took.
     """
     row = session.get_one(TableBlock, block_id)
-    wanted = session.get_one(Store, device.store_id).send_blocks
-    link_id = row.sent_to if row.ended_at is not None else device.link_id
+    wanted, over = session.get_one(Store, device.store_id).send_blocks, row.ended_at is not None
+    link_id = row.sent_to if over else device.link_id
     link = session.get(ReservationLink, link_id) if link_id and not device.training else None
     if link is None or link.state != "active" or (row.ended_at is None and not wanted):
         session.rollback()
@@ -32,13 +33,24 @@ def send(session: Session, deliverer: Deliverer, device: Device, block_id: uuid.
     body = BlockRequest(table_id=row.table_id, start_at=row.created_at, end_at=row.ended_at or row.ends_at)
     chosen = link.id
     session.rollback()
+
+    def keep(sent_to: uuid.UUID | None) -> None:
+        def work(s: Session) -> None:
+            s.get_one(TableBlock, block_id).sent_to = sent_to
+
+        run_write(session, work)
+
+    if not over:
+        # Before it goes out: where only its answer is lost, the ledger shows a block that must end there as well.
+        keep(chosen)
     try:
         deliverer.client.put_block(session, token, block_id, body)
-    except (LedgerUnavailableError, LedgerProblemError):
+    except LedgerUnavailableError:
         return False
-
-    def keep(s: Session) -> None:
-        s.get_one(TableBlock, block_id).sent_to = chosen
-
-    run_write(session, keep)
+    except LedgerProblemError as error:
+        if over:
+            # It has no such block: nothing is left to end.
+            return error.status in (404, 422)
+        keep(None)
+        return False
     return True

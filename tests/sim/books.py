@@ -244,11 +244,11 @@ class Books:
         return 200
 
     def block(self, block_id: str, table: str, start: datetime, end: datetime) -> int:
-        """O14: a block of the POS; told again with another end, it ends then."""
+        """O14: a block of the POS; told again with an earlier end, it ends then."""
         length = max(1, min(LONGEST, round((end - start) / timedelta(minutes=1))))
         row = self.rows.get(block_id)
         if row is not None:
-            row.stay = length
+            row.stay = min(row.stay, max(1, round((end - row.start) / timedelta(minutes=1))))
             return 200
         if table not in self.mapping:
             return 422

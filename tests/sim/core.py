@@ -90,7 +90,6 @@ class Core:
         self.tokens: dict[str, int] = {}
         self.pushed: dict[tuple[int, int], dict[str, str]] = {}
         self.accepted: dict[int, int] = {}
-        self.blocks: dict[str, str] = {}
         self.synced: dict[str, uuid.UUID] = {}
         self.story.append(f"network {self.net}, reset {self.model.reset}, blocks sent {self.send_blocks}")
         self.setup()

@@ -90,11 +90,34 @@ class DayActs(TillActs):
             if visit.link is not None and visit.link == self.model.link:
                 self.push(visit.id)
 
+    def before_the_count(self, device: Device) -> None:
+        """What changes the drawer before it is counted: 伝票取消 of a slip paid in cash, 入出金, a sale in training."""
+        paid = [
+            v for v in self.model.visits.values()
+            if v.training == device.training and self.till.can_void(v.id) and self.till.cash_of(v.id, self.today())
+        ]  # fmt: skip
+        if paid and self.rng.random() < 0.5:
+            self.take_back(device, self.rng.choice(paid), self.made.clock.now())
+        if self.rng.random() < 0.2:
+            self.cash(device)
+        if self.rng.random() < 0.25:
+            with suppress(ShutError):
+                self.sell_in_the_other_space(self.device(TRAINING if self.terminal != TRAINING else "T1"))
+            self.device(self.terminal)
+
+    def sell_in_the_other_space(self, device: Device) -> None:
+        """Training's money is none of this drawer's, and the other way round (S4)."""
+        visit = self._seat(device, None)
+        if visit is not None:
+            self.order(device, visit, self.made.clock.now())
+            self.pay(device, visit, self.made.clock.now())
+
     def close_day(self, device: Device) -> None:
         rng, space = self.rng, device.training
         seated = [v for v in self.model.visits.values() if v.training == space and v.now.status == "seated"]
         if len(seated) <= MOST_TO_SEE_OFF and rng.random() < 0.7 and not self.days.shut(self.today(), space):
             self.see_off(device, seated)
+            self.before_the_count(device)
         # Only now: while they left, somebody may have come, and the day may be another.
         mine = [v for v in self.model.visits.values() if v.training == space]
         open_days = sorted({d for _, d, s in self.days.opened if s == space})

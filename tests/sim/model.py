@@ -5,8 +5,8 @@ Every revision of every visit is kept, because the simulated network decides whi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
 
 from tests.sim.books import Books, Said
 
@@ -17,6 +17,11 @@ Space = bool  # training or not: two spaces that never meet (S4)
 def business_day(moment: datetime) -> date:
     """A day begins at 05:00 in Tokyo."""
     return (moment + timedelta(hours=9 - 5)).date()
+
+
+def day_end(day: date) -> datetime:
+    """05:00 in Tokyo of the next morning."""
+    return datetime(day.year, day.month, day.day, 20, tzinfo=UTC)
 
 
 def is_waiting(table: str) -> bool:
@@ -77,6 +82,28 @@ class Visit:
         return len(self.history)
 
 
+@dataclass
+class Block:
+    """A テーブルブロック of the POS.
+
+    ``told``: the link whose ledger was told of it; ``heard``: the ends that it heard at the last telling; ``over``: it
+    has ended, and nobody was warned that the ledger may still show it.
+    """
+
+    table: str
+    training: Space
+    start: datetime
+    ended: datetime | None = None
+    told: int | None = None
+    heard: list[datetime] = field(default_factory=list)
+    over: bool = False
+
+    @property
+    def ends(self) -> datetime:
+        """When it ends by itself: with the business day."""
+        return day_end(business_day(self.start))
+
+
 class Model:
     def __init__(self, *, reset: bool) -> None:
         self.reset = reset
@@ -85,6 +112,7 @@ class Model:
         self.held: dict[tuple[str, Space], str] = {}  # visit id or "block"
         self.groups: list[tuple[Space, set[str]]] = []
         self.slips: dict[tuple[date, Space], int] = {}
+        self.blocks: dict[str, Block] = {}
         self.books = Books()
         self.link: int | None = None  # which link the POS delivers on
         self.ledger_link: int | None = None  # which link the ledger answers to
@@ -95,13 +123,21 @@ class Model:
     def group_of(self, table: str, training: Space) -> set[str] | None:
         return next((g for space, g in self.groups if space == training and table in g), None)
 
-    def _reservations_in(self, tables: set[str], training: Space, but: str | None) -> set[str]:
+    def reserved(self, tables: set[str], training: Space, but: str | None = None) -> set[str]:
+        """The parties with a reservation that sit at these tables."""
         ids = {self.held.get((t, training)) for t in tables}
         return {i for i in ids if i in self.visits and self.visits[i].kind == "reservation" and i != but}
 
+    def beside_a_reservation(self, training: Space, but: str | None = None) -> list[str]:
+        """Free tables of a group that a reservation sits in: no other may come to them (O8)."""
+        return [
+            t for space, g in self.groups if space == training and self.reserved(g, training, but)
+            for t in sorted(g) if not is_waiting(t) and self.free((t,), training)
+        ]  # fmt: skip
+
     def _group_refuses(self, tables: Tables, training: Space, but: str | None) -> bool:
         groups = [g for t in tables if (g := self.group_of(t, training))]
-        return any(self._reservations_in(g, training, but) for g in groups)
+        return any(self.reserved(g, training, but) for g in groups)
 
     def free(self, tables: Tables, training: Space, own: str | None = None) -> bool:
         return all(t in self.tables and self.held.get((t, training), own) == own for t in tables)
@@ -227,7 +263,7 @@ class Model:
             return False
         if one not in self.tables or other not in self.tables:
             return False
-        return len(self._reservations_in((a or {one}) | (b or {other}), training, None)) <= 1
+        return len(self.reserved((a or {one}) | (b or {other}), training)) <= 1
 
     def join(self, one: str, other: str, training: Space) -> None:
         members = self.group_of(one, training) or self.group_of(other, training)

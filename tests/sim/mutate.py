@@ -91,6 +91,8 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
     "group outlives its parties (O8)": (VISITS, "        if sitting is None:\n", "        if False:\n"),
     "block in the ledger does not end (O14)": (BLOCKS, "row.ended_at or row.ends_at", "row.ends_at"),
     "block of the POS takes another's place (O14)": (CHANGE, "row.stay_minutes = length\n        row.revision", "row.start_at = now\n        row.revision"),
+    "a late word opens a block again (O14)": (CHANGE, "length >= row.stay_minutes:", "length == row.stay_minutes:"),
+    "a block whose answer was lost stays in the ledger (O14)": (BLOCKS, "        keep(chosen)\n", "        pass\n"),
     "mapping asked of a party that sits (T6)": (APPLY, "_seats(work, state) if moved else []", "_seats(work, state)"),
 }  # fmt: skip
 MUTANTS |= TILL_MUTANTS | DAY_MUTANTS

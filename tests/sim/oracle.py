@@ -98,8 +98,15 @@ class Oracle(Trouble):
         start, end = moment(body["start_at"]), moment(body["end_at"])
         assert start is not None
         assert end is not None
-        wanted = self.model.books.block(block_id, self.key_of(body["table_id"]), start, end)
+        table, block = self.key_of(body["table_id"]), self.model.blocks[block_id]
+        agree("a store that keeps its blocks to itself tells one (O5)", self.send_blocks, True)
+        agree("training's block is told (S4)", block.training, False)
+        agree("a block was told as it is (O14)", (table, start), (block.table, block.start))
+        agree("a block ends with the day, or with itself (O14)", end in (block.ends, block.ended), True)
+        wanted = self.model.books.block(block_id, table, start, end)
         agree("a block was answered", status, wanted)
+        if status == 200:
+            block.heard.append(end)
 
     # -- when all has settled
 
@@ -110,6 +117,7 @@ class Oracle(Trouble):
         self._compare_floor()
         self._compare_slips()
         self._compare_notices()
+        self._compare_blocks()
 
     def _all(self, text: str) -> list[Any]:
         return list(self.sql(text, c=self.company))
@@ -205,6 +213,20 @@ class Oracle(Trouble):
             sorted((spaces[g], sorted(tables)) for g, tables in members.items()),
             sorted((space, sorted(tables)) for space, tables in self.model.groups),
         )
+
+    def _compare_blocks(self) -> None:
+        """O14: what ended on the POS has ended in the ledger, unless a person was warned or staff there changed it."""
+        rows = self.model.books.rows
+        real = {
+            i: rows[i].stay
+            for i, block in self.model.blocks.items()
+            if block.over and block.told == self.model.link and i in rows and rows[i].revision == 1
+        }
+        least = {i: self.model.blocks[i] for i in real}
+        rules = {
+            i: max(1, round((b.ended - b.start).total_seconds() / 60)) for i, b in least.items() if b.ended
+        }
+        agree("blocks that have ended (O14)", real, rules)
 
     def _compare_slips(self) -> None:
         """Each paid visit has one paid slip with its lines, the others have none; no number twice a day."""

@@ -142,7 +142,8 @@ class RegisterActs(Core):
 
     def seat(self, device: Device, *, fetch: bool = True) -> None:
         if device.training:
-            return self._seat(device, None)
+            self._seat(device, None)
+            return
         if fetch and self.rng.random() < 0.6:
             self.fetch(device.name)
         items = self.items[device.name]
@@ -155,13 +156,16 @@ class RegisterActs(Core):
             offered = stale
         if offered:
             self._seat(device, self.rng.choice(offered))
-        return None
 
-    def _seat(self, device: Device, item: service.ReservationItem | None) -> None:
+    def _seat(
+        self, device: Device, item: service.ReservationItem | None, *, at: tuple[str, ...] = ()
+    ) -> m.Visit | None:  # fmt: skip
         rng, now = self.rng, self.made.clock.now()
         free = [n for n in self.model.tables if (n, device.training) not in self.model.held]
         pool = free if len(free) > 1 and rng.random() < 0.85 else list(self.tables)
-        names = tuple(rng.sample(pool, 2 if rng.random() < 0.15 else 1))
+        names = at or tuple(rng.sample(pool, 2 if rng.random() < 0.15 else 1))
+        if item is not None and rng.random() < 0.12:
+            names = self.beside(device, None) or names
         party = item.party_size if item and item.party_size and rng.random() < 0.7 else rng.randrange(1, 6)
         start = None
         if item is not None and rng.random() < 0.25:
@@ -179,7 +183,7 @@ class RegisterActs(Core):
                              table_ids=list(wish.table_ids), reservation_id=item.id if item else None, party_size=party,
                              start_at=start, stay_minutes=stay)))  # fmt: skip
         if not allowed:
-            return
+            return None
         begin = start or (item.start_at if item else now)
         parts = {
             "party_rev": item is None or party != item.party_size,
@@ -194,11 +198,28 @@ class RegisterActs(Core):
         self.model.seat(visit)
         if link is not None:
             self.push(visit.id)
+        return visit
+
+    def beside(self, device: Device, visit: m.Visit | None) -> tuple[str, ...]:
+        """A free table in the group of another reservation: nobody may say yes to it (O8)."""
+        space, own = device.training, visit.id if visit else None
+        if not self.model.beside_a_reservation(space, own):
+            booked = [t for t, s in self.model.held if s == space and self.model.reserved({t}, space, own)]
+            free = [
+                t for t in self.model.tables
+                if not m.is_waiting(t) and self.model.free((t,), space) and not self.model.group_of(t, space)
+            ]  # fmt: skip
+            if booked and free:
+                self.join_group(device, self.rng.choice(booked), self.rng.choice(free))
+        found = self.model.beside_a_reservation(space, own)
+        return (self.rng.choice(found),) if found else ()
 
     # -- a visit's life
 
     def move(self, device: Device, visit: m.Visit, now: datetime) -> None:
         to = tuple(self.rng.sample(list(self.tables), 2 if self.rng.random() < 0.15 else 1))
+        if visit.kind == "reservation" and self.rng.random() < 0.2:
+            to = self.beside(device, visit) or to
         allowed = self.model.can_move(visit, to)
         self.act(f"move {visit.id[-4:]} to {to}", allowed, lambda op: operations.move(
             self.session, device, self.actor, op, uuid.UUID(visit.id), tuple(self.tables[n] for n in to), now),
@@ -279,6 +300,7 @@ class RegisterActs(Core):
             found = self.act(f"unblock {table}", True, lambda op: operations.unblock(
                 self.session, device, op, self.tables[table], now))  # fmt: skip
             del self.model.held[key]
+            self.model.blocks[str(found)].ended = now
         else:
             allowed = key not in self.model.held and table in self.model.tables
             found = self.act(f"block {table}", allowed, lambda op: operations.block(
@@ -286,16 +308,42 @@ class RegisterActs(Core):
             if not allowed:
                 return
             self.model.held[key] = "block"
+            self.model.blocks[str(found)] = m.Block(table, device.training, now)
         if self.rng.random() < 0.9:
-            self.tell(f"block told: {blocks.send(self.session, self.deliverer, device, found)}")
+            self.tell_block(device, found)
+
+    def tell_block(self, device: Device, block_id: uuid.UUID) -> None:
+        """O14: what the ledger was told of goes away with the block; a person hears where that was not possible."""
+        block, link = self.model.blocks[str(block_id)], self.link_at(device)
+        due = link is not None and self.send_blocks
+        if block.ended is not None:
+            due = block.told is not None and block.told == self.model.link
+        elif due:
+            block.told = link
+        block.heard.clear()
+        said = blocks.send(self.session, self.deliverer, device, block_id)
+        self.tell(f"block told: {said}, the ledger heard {[f'{end:%H:%M}' for end in block.heard]}")
+        end = block.ended or block.ends
+        must = due and said and block.ended is None
+        if (
+            any(heard != end for heard in block.heard)
+            or (block.heard and not due)
+            or (must and not block.heard)
+        ):
+            raise DisagreementError(
+                f"of a block that ends {end} the ledger heard {block.heard}, due: {due} (O14)"
+            )
+        block.over = due and said and block.ended is not None
 
     def group(self, device: Device) -> None:
-        now = self.made.clock.now()
         taken = [n for n in self.tables if (n, device.training) in self.model.held]
         one, other = self.rng.choice(taken if len(taken) > 1 else NAMES), self.rng.choice(NAMES)
         if len(taken) > 1 and self.rng.random() < 0.6:
             other = self.rng.choice(taken)
-        allowed = self.model.can_join(one, other, device.training)
+        self.join_group(device, one, other)
+
+    def join_group(self, device: Device, one: str, other: str) -> None:
+        now, allowed = self.made.clock.now(), self.model.can_join(one, other, device.training)
         self.act(f"group {one} {other}", allowed, lambda op: operations.join_group(
             self.session, device, self.actor, op, self.tables[one], self.tables[other], now))  # fmt: skip
         if allowed:

@@ -71,7 +71,7 @@ class Sim(ApiActs):
         for request in self.limbo:
             self.made.wire.arrive(request)
         self.limbo = []
-        if self.rng.random() < 0.5:
+        if self.rng.random() < 0.7:
             with suppress(ShutError):
                 self.remedy()
         self.fetch("T1")

@@ -16,6 +16,7 @@ from portal.register import operations, service
 from portal.register.service import Device
 from portal.terminal_api import commands
 from portal.terminal_api import schemas as wire
+from portal.visits.models import Visit
 from tests.sim import model as m
 from tests.sim.oracle import Oracle, agree
 from tests.sim.register_acts import ON_A_VISIT
@@ -62,6 +63,9 @@ class TillActs(Oracle):
     def whom(self, verb: str, here: list[m.Visit], sitting: list[m.Visit]) -> tuple[str, m.Visit]:
         """At the till mostly somebody for whom it can be done; where there is none, they order first."""
         till = self.till
+        telling = self._telling(verb, sitting) if self.rng.random() < 0.6 else []
+        if telling:
+            return verb, self.rng.choice(telling)
         if verb in TILL_VERBS | {"pay": 0, "order": 0} and self.rng.random() < 0.75:
             fit = [v for v in sitting if self._seated(v) and till.offers(v.id, verb)]
             if fit:
@@ -70,6 +74,15 @@ class TillActs(Oracle):
             if hungry and verb != "void":
                 return "order", self.rng.choice(hungry)
         return super().whom(verb, here, sitting)
+
+    def _telling(self, verb: str, sitting: list[m.Visit]) -> list[m.Visit]:
+        """Parties with whom this verb meets a rule that it seldom meets."""
+        till, open_bills = self.till, [v for v in sitting if self._seated(v)]
+        if verb == "merge":
+            return [v for v in open_bills if v.kind == "walk_in" and till.tab(v.id).off]
+        if verb == "enter":
+            return [v for v in open_bills if till.waives_points(v.id) and till.other_points(v.id)]
+        return []
 
     def setup(self) -> None:
         super().setup()
@@ -98,19 +111,24 @@ class TillActs(Oracle):
             self.sql("UPDATE ledger.reservation SET site_points = :p, site_name = 'site' WHERE id = :i AND kind = 'reservation'",
                      p=points, i=uuid.UUID(row))  # fmt: skip
 
-    def _seat(self, device: Device, item: Any) -> None:
+    def _seat(self, device: Device, item: Any, *, at: tuple[str, ...] = ()) -> m.Visit | None:
         if item is not None:
             self.offered[str(item.id)] = item.site_points
-        super()._seat(device, item)
+        return super()._seat(device, item, at=at)
 
     # -- helpers
 
-    def _bill(self, visit: m.Visit) -> tuple[int, list[dict[str, Any]]]:
-        """The revision that the person saw, and the lines typed in, of the slip that is paid on."""
-        slip = self.sql(
-            "SELECT root.revision, root.draft FROM pos.slip own JOIN pos.slip root ON root.id = coalesce(own.joined_to_id, own.id)"
-            " WHERE own.visit_id = :v AND own.status = 'open'", v=uuid.UUID(visit.id)).first()  # fmt: skip
-        return (slip.revision, slip.draft) if slip else (1, [])
+    def _page(self, device: Device, visit: m.Visit) -> tuple[int, list[str]]:
+        """会計 is looked at, and shows what the rules say: its revision, and the ids of the lines typed in."""
+        bill = checkout.load(self.session, device, self.session.get_one(Visit, uuid.UUID(visit.id)))
+        found = bill.revision, [line.id for line in bill.draft]
+        real = {"total": bill.total, "part": bill.part_yen, "points": bill.points_yen, "rest": bill.remaining,
+                "lines": [(line.code, line.amount) for line in bill.draft]}  # fmt: skip
+        # In a transaction of its own, as a page is read.
+        self.session.rollback()
+        if self._seated(visit):
+            agree(f"会計 of {visit.id[-4:]} shows", real, self.till.shown(visit.id))
+        return found
 
     def _seated(self, visit: m.Visit) -> bool:
         """Whether every party of the bill still sits: then it may be changed or paid."""
@@ -120,10 +138,6 @@ class TillActs(Oracle):
         head = self.model.visits[self.till.head(visit.id)]
         self.model._open_slip(head)
         self.till.tab(head.id).has_slip = True
-
-    def _fresh(self, visit: m.Visit) -> int:
-        # Read in a transaction of its own, as the page is.
-        return self._bill(visit)[0]
 
     # -- what RegisterActs does without money
 
@@ -159,18 +173,30 @@ class TillActs(Oracle):
         others = [v for v in self.model.visits.values() if v.training == visit.training]
         sitting = [v for v in others if v.now.status == "seated" and v is not visit]
         target = self.rng.choice(sitting if sitting and self.rng.random() < 0.9 else others)
+        records = self.model.books.records
+        unheard = [v for v in sitting if v.id not in records or records[v.id].code]
+        if unheard and self.rng.random() < 0.4:
+            target = self.rng.choice(unheard)
+        if visit.kind == "walk_in" and self._seated(visit) and self.rng.random() < 0.2:
+            # Something is taken off the source first: that must not vanish with its slip.
+            if self.till.due(visit.id) == 0:
+                self.order(device, visit, now)
+            self.discount(device, visit, now)
         allowed = self.model.can_merge(visit, target) and self.till.can_merge(visit.id, target.id)
         self.act(f"merge {visit.id[-4:]} into {target.id[-4:]}", allowed, lambda op: operations.merge(
             self.session, device, self.actor, op, uuid.UUID(visit.id), uuid.UUID(target.id), now))  # fmt: skip
         if allowed:
             self.till.merge(visit.id, target.id)
             self.model.merge(visit, target, now)
+            if self.rng.random() < 0.25:
+                # Now the target is told after its source.
+                self.change(device, target, now)
 
     def pay(self, device: Device, visit: m.Visit, now: datetime) -> None:
         head = self.model.visits[self.till.head(visit.id)]
         waits = len(self.till.members(visit.id)) > 1 and head.now.only_waiting
         allowed = self._seated(visit) and not waits
-        seen = self._fresh(visit)
+        seen = self._page(device, visit)[0]
         given = [wire.PaymentLine(type_code="cash")]
         card = self.by_api and self.till.rest(visit.id) > 1 and self.rng.random() < 0.5
         if card:
@@ -195,7 +221,7 @@ class TillActs(Oracle):
     def discount(self, device: Device, visit: m.Visit, now: datetime) -> None:
         kind, value = self.rng.choice([("yen", 100), ("yen", 700), ("percent", 10), ("percent", 33)])
         allowed = self._seated(visit) and self.till.can_discount(visit.id, kind, value)
-        seen = self._fresh(visit)
+        seen = self._page(device, visit)[0]
         self.act(f"discount {value} {kind} {visit.id[-4:]}", allowed, lambda op: checkout.add_discount(
             self.session, device, self.actor, op, uuid.UUID(visit.id), seen, kind, value, now))  # fmt: skip
         if allowed:
@@ -204,24 +230,32 @@ class TillActs(Oracle):
     def tender(self, device: Device, visit: m.Visit, now: datetime) -> None:
         code = self.rng.choice(["cash", "credit", OTHER_POINTS, SITE, SITE])
         yen = self.rng.choice([1, 100, 300, 500, 1000, 6000])
+        self.hand_over(device, visit, code, yen, now)
+
+    def hand_over(self, device: Device, visit: m.Visit, code: str, yen: int, now: datetime) -> None:
+        """A payment line is typed in."""
         allowed = self._seated(visit) and self.till.can_tender(visit.id, code, yen)
-        seen = self._fresh(visit)
+        seen = self._page(device, visit)[0]
         self.act(f"tender {code} {yen} {visit.id[-4:]}", allowed, lambda op: payments.add_line(
             self.session, device, self.actor, op, uuid.UUID(visit.id), seen, Tender(code, yen), now))  # fmt: skip
         if allowed:
             self.till.tender(visit.id, code, yen)
 
     def cross(self, device: Device, visit: m.Visit, now: datetime) -> None:
-        seen, draft = self._bill(visit)
+        seen, draft = self._page(device, visit)
         points = not draft or self.rng.random() < 0.7
         if not points and not draft:
             return
-        line = POINTS_LINE if points else str(draft[-1]["id"])
+        line = POINTS_LINE if points else draft[-1]
         allowed = self._seated(visit) and (not points or self.till.points(visit.id) > 0)
         self.act(f"cross {'points' if points else 'a line'} {visit.id[-4:]}", allowed, lambda op: payments.remove_line(
             self.session, device, self.actor, op, uuid.UUID(visit.id), seen, line, now))  # fmt: skip
         if allowed:
             self.till.cross(visit.id, points=points)
+            if points and self.rng.random() < 0.4:
+                # The guest gives other points instead, and 会計 is opened anew (Y5).
+                self.hand_over(device, visit, OTHER_POINTS, 1, now)
+                self.enter(device, visit, now)
 
     def enter(self, device: Device, visit: m.Visit, now: datetime) -> None:
         allowed = self._seated(visit)
@@ -229,11 +263,12 @@ class TillActs(Oracle):
             self.session, device, op, uuid.UUID(visit.id), now))  # fmt: skip
         if allowed:
             self.till.enter(visit.id)
+            self._page(device, visit)
 
     def split(self, device: Device, visit: m.Visit, now: datetime) -> None:
         count = self.rng.choice([1, 2, 2, 2, 3, 3, 20, 21])
         allowed = self._seated(visit) and self.till.can_split(visit.id, count)
-        seen = self._fresh(visit)
+        seen = self._page(device, visit)[0]
         self.act(f"split {count} {visit.id[-4:]}", allowed, lambda op: payments.split(
             self.session, device, self.actor, op, uuid.UUID(visit.id), seen, count, None, now))  # fmt: skip
         if allowed:
@@ -242,7 +277,7 @@ class TillActs(Oracle):
 
     def reverse(self, device: Device, visit: m.Visit, now: datetime) -> None:
         allowed = self._seated(visit) and self.till.half_paid(visit.id)
-        seen = self._fresh(visit)
+        seen = self._page(device, visit)[0]
         self.act(f"reverse {visit.id[-4:]}", allowed, lambda op: payments.reverse_parts(
             self.session, device, self.actor, op, uuid.UUID(visit.id), seen, now))  # fmt: skip
         if allowed:
@@ -257,11 +292,14 @@ class TillActs(Oracle):
         ]
         booked = [v for v in others if v.kind == "reservation" and v.now.status == "seated"]
         draw = self.rng.random()
-        child = self.rng.choice((fit if draw < 0.55 else booked if draw < 0.8 else others) or others)
+        child = self.rng.choice((fit if draw < 0.5 else booked if draw < 0.6 else others) or others)
+        heads = [v for v in others if v.kind == "walk_in" and v.now.status == "seated"]
+        if draw > 0.65:
+            visit, child = self._odd_pair(device, heads, booked) or (visit, child)
         sits = self._seated(visit) and child.now.status == "seated"
         allowed = (sits and child.kind == "walk_in" and not visit.now.only_waiting
                    and self.till.can_join(visit.id, child.id))  # fmt: skip
-        seen = self._fresh(visit)
+        seen = self._page(device, visit)[0]
         self.act(f"joint {child.id[-4:]} on {visit.id[-4:]}", allowed, lambda op: joint.join(
             self.session, device, self.actor, op, uuid.UUID(visit.id), uuid.UUID(child.id), seen, now))  # fmt: skip
         if allowed:
@@ -269,12 +307,32 @@ class TillActs(Oracle):
                 self.model._open_slip(each)
             self.till.join(visit.id, child.id)
 
+    def _odd_pair(
+        self, device: Device, walk_ins: list[m.Visit], booked: list[m.Visit]
+    ) -> tuple[m.Visit, m.Visit] | None:  # fmt: skip
+        """A parent and a child of which nothing but O9 says no: the parent waits, or the child has a reservation."""
+        if self.rng.random() < 0.5:
+            return self._fitting(walk_ins, booked)
+        waiting = [v for v in walk_ins if v.now.only_waiting]
+        free = [
+            t for t in self.model.tables if m.is_waiting(t) and (t, device.training) not in self.model.held
+        ]
+        if not waiting and free:
+            come = self._seat(device, None, at=(free[0],))
+            waiting = [come] if come else []
+        return self._fitting(waiting, walk_ins)
+
+    def _fitting(self, parents: list[m.Visit], children: list[m.Visit]) -> tuple[m.Visit, m.Visit] | None:
+        pairs = [(p, c) for p in parents for c in children]
+        fit = [(p, c) for p, c in pairs if self._seated(p) and self.till.can_join(p.id, c.id)]
+        return self.rng.choice(fit) if fit else None
+
     def part(self, device: Device, visit: m.Visit, now: datetime) -> None:
         head = self.till.head(visit.id)
         if head == visit.id:
             return
         allowed = self._seated(visit) and not self.till.half_paid(visit.id)
-        seen = self._fresh(visit)
+        seen = self._page(device, visit)[0]
         self.act(f"part {visit.id[-4:]} from {head[-4:]}", allowed, lambda op: joint.leave(
             self.session, device, self.actor, op, uuid.UUID(head), uuid.UUID(visit.id), seen, now))  # fmt: skip
         if allowed:
@@ -285,7 +343,13 @@ class TillActs(Oracle):
         if not done:
             return
         paid = [v for v in done if self.till.can_void(v.id)]
-        chosen = self.rng.choice(paid if paid and self.rng.random() < 0.75 else done)
+        together = [v for v in paid if any(tab.head == v.id for tab in self.till.tabs.values())]
+        if together and self.rng.random() < 0.5:
+            paid = together
+        self.take_back(device, self.rng.choice(paid if paid and self.rng.random() < 0.75 else done), now)
+
+    def take_back(self, device: Device, chosen: m.Visit, now: datetime) -> None:
+        """伝票取消."""
         slip = self.sql("SELECT id FROM pos.slip WHERE company_id = :c AND visit_id = :v AND number = :n",
                         c=self.company, v=uuid.UUID(chosen.id), n=chosen.slip).scalar()  # fmt: skip
         allowed = self.till.can_void(chosen.id)

@@ -70,16 +70,22 @@ class Till:
     def site_paid(self, visit: str) -> int:
         return sum(part.get(SITE, 0) for part in self._joint(visit).parts)
 
-    def _others(self, visit: str) -> bool:
+    def other_points(self, visit: str) -> bool:
+        """Other points than the site's are on the bill, typed in or paid (Y5)."""
         bill = self._joint(visit)
         return any(OTHER_POINTS in part for part in bill.parts) or any(
             c == OTHER_POINTS for c, _, _ in bill.draft
         )
 
+    def waives_points(self, visit: str) -> bool:
+        """The guest has points, and staff crossed them out."""
+        bill = self._joint(visit)
+        return bill.removed and bill.reserved > self.site_paid(visit)
+
     def points(self, visit: str) -> int:
         """The points' line as it stands."""
         bill = self._joint(visit)
-        if bill.removed or self._others(visit):
+        if bill.removed or self.other_points(visit):
             return 0
         wanted = bill.reserved if bill.limit is None else bill.limit
         room = self.part(visit) - sum(yen for _, yen, _ in bill.draft)
@@ -132,7 +138,10 @@ class Till:
         if code == SITE:
             left = bill.reserved - self.site_paid(visit)
             return (
-                bill.reserved > 0 and not self._others(visit) and not self.points(visit) and 0 < yen <= left
+                bill.reserved > 0
+                and not self.other_points(visit)
+                and not self.points(visit)
+                and 0 < yen <= left
             )
         if code == OTHER_POINTS and (self.points(visit) or self.site_paid(visit)):
             return False
@@ -245,9 +254,20 @@ class Till:
             self.returns.add((head, reason, bill.reserved - bill.used))
         return True
 
+    def shown(self, visit: str) -> dict[str, object]:
+        """What the checkout page must show, in yen."""
+        draft = [(code, yen) for code, yen, _ in self._joint(visit).draft]
+        return {"total": self.due(visit), "part": self.part(visit), "points": self.points(visit), "rest": self.rest(visit),
+                "lines": draft}  # fmt: skip
+
     def can_void(self, visit: str) -> bool:
         tab = self.tab(visit)
         return tab.total is not None and tab.head is None and not tab.voided
+
+    def cash_of(self, visit: str, day: date) -> int:
+        """Yen in cash that a bill took on a day."""
+        tab = self.tab(visit)
+        return sum(part.get("cash", 0) for part, on in zip(tab.parts, tab.paid_on, strict=True) if on == day)
 
     def void(self, visit: str, day: date) -> None:
         self.tab(visit).voided_on = day

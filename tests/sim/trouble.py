@@ -60,7 +60,8 @@ class Trouble(StaffActs):
 
     def remedy(self) -> None:
         """Staff gives refused tables their seats, and another party's answer has the new version before anybody asks (D2)."""
-        if self.model.link is None:
+        refused = any((record.code or "").startswith("SEAT") for record in self.model.books.records.values())
+        if self.model.link is None or not (refused or self.rng.random() < 0.2):
             return
         self.add_seat(self.rng.choice(["A7", "B1"]))
         self.sync_seats()
@@ -126,6 +127,8 @@ class Trouble(StaffActs):
             db.execute(sa.text("UPDATE ledger.instance SET epoch = :e"), {"e": self.uid().hex})
         self.books.close()
         self.model.books = books.copy()
+        for block in self.model.blocks.values():
+            block.over = False
         self.backup = None
         self.tell("the ledger is restored from its backup")
         for _ in range(6):

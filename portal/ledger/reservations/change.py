@@ -58,10 +58,14 @@ def change_waiting(
 def put_block(
     session: Session, link: PosLink, block_id: uuid.UUID, wanted: BlockRequest, now: datetime
 ) -> ReservationItem:
-    """A block under the POS's id; asked again with another end, it ends then (O14). Raises ChangeRefusedError."""
+    """A block under the POS's id; asked again with an earlier end, it ends then (O14). Raises ChangeRefusedError.
+
+    Never later again: a block of the POS only ends, so a later end is a request that was under way for long.
+    """
     shop = lock_shop(session, link.shop_id)
-    length = max(1, min(2880, round((wanted.end_at - wanted.start_at) / timedelta(minutes=1))))
     row = session.get(Reservation, block_id, with_for_update=True)
+    start = row.start_at if row is not None else wanted.start_at
+    length = max(1, min(2880, round((wanted.end_at - start) / timedelta(minutes=1))))
     seen = {row.id: snapshot(row, seat_ids(session, row.id))} if row is not None else {}
     if row is None:
         seats = _seats(session, link, [wanted.table_id])
@@ -75,7 +79,7 @@ def put_block(
         set_seats(session, row, seats)
     elif row.shop_id != link.shop_id or row.kind != "block":
         raise ChangeRefusedError(404, "NOT_FOUND")
-    elif (row.start_at, row.stay_minutes) == (wanted.start_at, length):
+    elif length >= row.stay_minutes:
         return item_of(session, link, row)
     else:
         row.stay_minutes = length
