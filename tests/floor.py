@@ -428,6 +428,7 @@ verbs: dict[str, Callable[..., None]] = {
     "時間変更許可": setting("offer_time_change", "true"),
     "ブロック送信": setting("send_blocks", "true"),
     "通信断": network("down"),
+    "応答喪失": network("lost"),
     "通信復旧": network(""),
     "トレーニング": training,
     "HANDY": handy,

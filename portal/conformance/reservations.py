@@ -117,7 +117,7 @@ def change_refused(b: Bench) -> None:
     gone(b, state)
 
 
-@case("B1", "a block is shown, its end moves, and a repeat changes nothing")
+@case("B1", "a block is shown and ends earlier; a repeat, and the first request come late, change nothing")
 def block(b: Bench) -> None:
     block_id, start = uuid.uuid4(), now()
     asked = wire.BlockRequest(
@@ -135,6 +135,8 @@ def block(b: Bench) -> None:
     shorter = asked.model_copy(update={"end_at": start + timedelta(minutes=1)})
     b.read(b.call("PUT", f"/blocks/{block_id}", shorter), wire.ReservationItem)
     ensure(b.item(block_id).stay_minutes == 1, "the block's end did not move")
+    b.read(b.call("PUT", f"/blocks/{block_id}", asked), wire.ReservationItem)
+    ensure(b.item(block_id).stay_minutes == 1, "a request that was under way for long opened the block again")
 
 
 @case("F1", "the window has an ETag: 304 while nothing changed, another one afterwards")

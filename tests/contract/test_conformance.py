@@ -78,6 +78,12 @@ def test_ours_passes_over_real_http(world: World) -> None:
                      " WHERE s.public_id = 'OT100013' AND r.status IN ('seated', 'left')") == 0  # fmt: skip
 
 
+def test_O14_a_block_that_has_ended_is_not_opened_by_a_request_that_comes_late(world: World) -> None:
+    assert {
+        outcome.code: outcome.reason for outcome in run(world, world.ledger, "B1") if outcome.state != "ok"
+    } == {}
+
+
 @pytest.mark.parametrize(
     ("fault", "code"), FAULTS.items(), ids=lambda given: getattr(given, "__name__", given)
 )
