@@ -73,8 +73,11 @@ class StaffActs(RegisterActs, Core):
 
     def edit(self) -> None:
         """Seats, time, stay (lengthened, O11) or party size of a row, before or after its party came (O3)."""
+        if self.rng.random() < 0.3 and self.heal():
+            return
+        # Only now: what was delivered meanwhile may have taken a row away.
         row = self._some_row()
-        if row is None or (self.rng.random() < 0.3 and self.heal()):
+        if row is None:
             return
         what = self.rng.choice(["seats", "seats", "start", "stay", "party"])
         if what == "seats":
