@@ -55,6 +55,9 @@ class Oracle(Trouble):
             self._change(path.split("/")[-2], body, answer.status_code)
         elif path.startswith("/blocks/"):
             self._block(path.split("/")[-1], body, answer.status_code)
+            if not self.calm and self.rng.random() < 0.25:
+                # The network has a second one, and holds it back.
+                self.limbo.append(request)
         elif path == "/tables":
             names = self.pushed[self.generation, body["version"]]
             agree("the table list", {self.key_of(t["id"]): t["name"] for t in body["tables"]}, names)

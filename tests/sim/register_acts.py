@@ -297,18 +297,26 @@ class RegisterActs(Core):
             table = self.rng.choice(blocked)
         key = table, device.training
         if self.model.held.get(key) == "block":
-            found = self.act(f"unblock {table}", True, lambda op: operations.unblock(
-                self.session, device, op, self.tables[table], now))  # fmt: skip
-            del self.model.held[key]
-            self.model.blocks[str(found)].ended = now
-        else:
-            allowed = key not in self.model.held and table in self.model.tables
-            found = self.act(f"block {table}", allowed, lambda op: operations.block(
-                self.session, device, self.actor, op, self.tables[table], now))  # fmt: skip
-            if not allowed:
-                return
-            self.model.held[key] = "block"
-            self.model.blocks[str(found)] = m.Block(table, device.training, now)
+            self.unblock(device, table)
+            return
+        allowed = key not in self.model.held and table in self.model.tables
+        found = self.act(f"block {table}", allowed, lambda op: operations.block(
+            self.session, device, self.actor, op, self.tables[table], now))  # fmt: skip
+        if not allowed:
+            return
+        self.model.held[key] = "block"
+        self.model.blocks[str(found)] = m.Block(table, device.training, now)
+        if self.rng.random() < 0.9:
+            self.tell_block(device, found)
+            if self.send_blocks and self.rng.random() < 0.4:
+                self.unblock(device, table)
+
+    def unblock(self, device: Device, table: str) -> None:
+        now = self.made.clock.now()
+        found = self.act(f"unblock {table}", True, lambda op: operations.unblock(
+            self.session, device, op, self.tables[table], now))  # fmt: skip
+        del self.model.held[table, device.training]
+        self.model.blocks[str(found)].ended = now
         if self.rng.random() < 0.9:
             self.tell_block(device, found)
 

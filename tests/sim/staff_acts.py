@@ -240,7 +240,10 @@ class StaffActs(RegisterActs, Core):
     def delete_table(self) -> None:
         if len(self._normal()) < 4:
             return
-        table = self.rng.choice(self._normal())
+        free = [
+            t for t in self._normal() if not any((t, space) in self.model.held for space in (False, True))
+        ]
+        table = self.rng.choice(free if free and self.rng.random() < 0.6 else self._normal())
         allowed = not any((table, space) in self.model.held for space in (False, True))
         now = self.made.clock.now()
         try:
@@ -258,3 +261,5 @@ class StaffActs(RegisterActs, Core):
             raise DisagreementError(f"a table is deleted: {why}")
         if allowed:
             del self.model.tables[table]
+            if self.rng.random() < 0.7 and self.model.link is not None:
+                self.push_list()

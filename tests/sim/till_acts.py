@@ -18,6 +18,7 @@ from portal.terminal_api import commands
 from portal.terminal_api import schemas as wire
 from portal.visits.models import Visit
 from tests.sim import model as m
+from tests.sim.core import KIOSK
 from tests.sim.oracle import Oracle, agree
 from tests.sim.register_acts import ON_A_VISIT
 from tests.sim.till_model import OTHER_POINTS, SITE, Till
@@ -79,7 +80,12 @@ class TillActs(Oracle):
         """Parties with whom this verb meets a rule that it seldom meets."""
         till, open_bills = self.till, [v for v in sitting if self._seated(v)]
         if verb == "merge":
-            return [v for v in open_bills if v.kind == "walk_in" and till.tab(v.id).off]
+            walk_ins = [v for v in open_bills if v.kind == "walk_in" and till.tab(v.id).has_slip]
+            return [v for v in walk_ins if till.tab(v.id).off] or walk_ins
+        if verb == "pay" and self.terminal == KIOSK:
+            return [v for v in open_bills if till.tab(v.id).reserved]
+        if verb == "cancel":
+            return [v for v in open_bills if v.kind == "reservation" and not v.lines]
         if verb == "enter":
             return [v for v in open_bills if till.waives_points(v.id) and till.other_points(v.id)]
         return []
@@ -175,8 +181,10 @@ class TillActs(Oracle):
         target = self.rng.choice(sitting if sitting and self.rng.random() < 0.9 else others)
         records = self.model.books.records
         unheard = [v for v in sitting if v.id not in records or records[v.id].code]
-        if unheard and self.rng.random() < 0.4:
-            target = self.rng.choice(unheard)
+        with_slips = [v for v in sitting if self.till.tab(v.id).has_slip]
+        for fit in (unheard, with_slips):
+            if fit and self.rng.random() < 0.35:
+                target = self.rng.choice(fit)
         if visit.kind == "walk_in" and self._seated(visit) and self.rng.random() < 0.2:
             # Something is taken off the source first: that must not vanish with its slip.
             if self.till.due(visit.id) == 0:
@@ -252,10 +260,19 @@ class TillActs(Oracle):
             self.session, device, self.actor, op, uuid.UUID(visit.id), seen, line, now))  # fmt: skip
         if allowed:
             self.till.cross(visit.id, points=points)
-            if points and self.rng.random() < 0.4:
-                # The guest gives other points instead, and 会計 is opened anew (Y5).
-                self.hand_over(device, visit, OTHER_POINTS, 1, now)
-                self.enter(device, visit, now)
+            if points:
+                self.after_crossing(device, visit, now)
+
+    def after_crossing(self, device: Device, visit: m.Visit, now: datetime) -> None:
+        """What comes next: other points instead (Y5), the site's typed in, too many of them too (Y3, Y4), or 会計 anew."""
+        what = self.rng.choice(["", "others", "others", "typed", "typed", "enter"])
+        if what == "others":
+            self.hand_over(device, visit, OTHER_POINTS, 1, now)
+        elif what == "typed":
+            left = self.till.tab(self.till.head(visit.id)).reserved - self.till.site_paid(visit.id)
+            self.hand_over(device, visit, SITE, self.rng.choice([left + 1, left, max(1, left // 2), 1]), now)
+        if what in ("others", "enter"):
+            self.enter(device, visit, now)
 
     def enter(self, device: Device, visit: m.Visit, now: datetime) -> None:
         allowed = self._seated(visit)
@@ -344,8 +361,9 @@ class TillActs(Oracle):
             return
         paid = [v for v in done if self.till.can_void(v.id)]
         together = [v for v in paid if any(tab.head == v.id for tab in self.till.tabs.values())]
-        if together and self.rng.random() < 0.5:
-            paid = together
+        for fit in (together, [v for v in paid if self.till.tab(v.id).used]):
+            if fit and self.rng.random() < 0.4:
+                paid = fit
         self.take_back(device, self.rng.choice(paid if paid and self.rng.random() < 0.75 else done), now)
 
     def take_back(self, device: Device, chosen: m.Visit, now: datetime) -> None:
