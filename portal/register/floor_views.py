@@ -57,7 +57,7 @@ def _no_device(_: NoDeviceError) -> BaseResponse:
 
 @blueprint.app_errorhandler(NotReadyError)
 def _not_ready(_: NotReadyError) -> BaseResponse:
-    flash("開局していません。「開局」を押してください。マスタ同期も自動で行われます。", "warning")
+    flash("開局すると使えるようになります。", "warning")
     return go(url_for("register.top"))
 
 

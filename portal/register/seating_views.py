@@ -155,7 +155,8 @@ def not_seatable(mine: set[uuid.UUID], item: ReservationItem) -> BaseResponse | 
     if item.kind == "block":
         flash("ブロックは配席できません。変更や解除は、お席トットくんで行ってください。", "warning")
     elif item.id in mine or item.status != "before":
-        flash("この予約はすでに配席済みです。", "warning")
+        error = service.already_seated(db.session(), g.device, item.id)
+        flash(error.message if error else "この予約はすでに配席済みです。", "warning")
     else:
         return None
     return go(url_for("register.reservations", fetched=1))

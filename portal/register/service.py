@@ -30,7 +30,7 @@ from portal.tables.floor_models import TableGroup, TableGroupMember
 from portal.tables.models import DiningTable
 from portal.terminals.models import Terminal
 from portal.visits.models import Occupancy, Operation, Visit
-from portal.visits.service import bump, holding, release_tables
+from portal.visits.service import bump, holding, release_tables, tables_of
 
 # What does not touch the day that 閉局 closes; 閉局 itself takes its own lock.
 ANY_TIME = frozenset({"close_day", "bookmark", "bookmark_remove", "returned", "reset"})
@@ -177,13 +177,11 @@ def seat(
         result = once(session, device, op_id, "seat", now, work, result={"visit_id": str(visit_id)})
     except IntegrityError as error:
         name = constraint_name(error)
+        # The guest may be the one who sits there: another table would be the wrong advice.
+        if item is not None and (seated := already_seated(session, device, item.id)) is not None:
+            raise seated from None
         if name == "uq_occupancy_open":
             raise taken(session, device, wish.table_ids) from None
-        if name == "uq_visit_reservation" and item is not None:
-            raise ConflictError(
-                f"この予約は{_who_took(session, item.id)}配席済みになりました。",
-                "予約確認を更新して、状態をご確認ください。",
-            ) from None
         raise
     return uuid.UUID(result["visit_id"])
 
@@ -233,6 +231,21 @@ def ensure_unchanged(session: Session, visit: Visit, revision: int | None) -> No
             f"このお客様の情報は、{who_changed(session, visit)}変更されています。",
             "現在の内容を確認してから、もう一度操作してください。",
         )
+
+
+def already_seated(session: Session, device: Device, reservation_id: uuid.UUID) -> ConflictError | None:
+    """Who seated a reservation, when and where (P8); None where nobody did."""
+    statement = select(Visit).where(
+        Visit.store_id == device.store_id, Visit.reservation_id == reservation_id, Visit.status != "cancelled"
+    )
+    visit = session.scalar(statement.order_by(Visit.seated_at.desc()).limit(1))
+    if visit is None:
+        return None
+    where = "、".join(table.name for table in tables_of(session, visit.id))
+    return ConflictError(
+        f"この予約は{_who(session, visit)}配席済みになりました{f'({where})' if where else ''}。",
+        "予約確認を更新して、状態をご確認ください。",
+    )
 
 
 def taken(session: Session, device: Device, table_ids: tuple[uuid.UUID, ...]) -> ConflictError:
@@ -313,11 +326,6 @@ def ensure_group_free(
             "予約同士のテーブルグループはできません。",
             "グループを解除するか、グループ以外のテーブルを選択してください。",
         )
-
-
-def _who_took(session: Session, reservation_id: uuid.UUID) -> str:
-    statement = select(Visit).where(Visit.reservation_id == reservation_id, Visit.status != "cancelled")
-    return _who(session, session.scalar(statement.order_by(Visit.seated_at.desc()).limit(1)))
 
 
 def warn_from_last_fetch(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Blueprint, Response, flash, g, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from portal.checkout import service as checkout
+from portal.checkout.models import SlipLine
 from portal.database import db
 from portal.days import gate
 from portal.days import service as days
@@ -94,6 +97,14 @@ def _menu(found: service.Device) -> dict[str, list[dict[str, Any]]]:
     return groups
 
 
+def _ordered(lines: Sequence[SlipLine]) -> Counter[str]:
+    """How many of each menu item stand on the slip: the answer to a press, on the button that was pressed."""
+    counts: Counter[str] = Counter()
+    for line in lines:
+        counts[str(line.menu_item_id)] += line.quantity
+    return counts
+
+
 def visit_page(visit_id: uuid.UUID, errors: dict[str, str] | None = None, status: int = 200) -> Response:
     found = device()
     session = db.session()
@@ -108,7 +119,7 @@ def visit_page(visit_id: uuid.UUID, errors: dict[str, str] | None = None, status
         "can_change_time": early and session.get_one(Store, found.store_id).offer_time_change,
         "cancel_effect": effects.after_cancel(visit, waiting=all(t.kind == "waiting" for t in tables)),
         "visit": visit, "tables": tables, "slip": slip, "lines": lines,
-        "total": checkout.total(lines), "bill": bill, "menu": _menu(found), "errors": errors or {}, "state": delivery_state(visit),
+        "ordered": _ordered(lines), "total": checkout.total(lines), "bill": bill, "menu": _menu(found), "errors": errors or {}, "state": delivery_state(visit),
         "reason": REFUSAL_REASONS.get(visit.answer_code or "", ""), "new_op": new_id,
         "message": open_message(session, found, deliverer().clock.now()),
     }  # fmt: skip

@@ -37,6 +37,12 @@
   });
   document.addEventListener("htmx:afterRequest", (event) => event.target.closest?.("form")?.removeAttribute("aria-busy"));
 
+  // A refused form is the answer to a POST: without this, back and reload end on the browser's own 「フォーム再送信の確認」.
+  document.addEventListener("DOMContentLoaded", () => {
+    const from = document.referrer;
+    if ("refused" in document.body.dataset && from.startsWith(location.origin + "/")) history.replaceState(null, "", from);
+  });
+
   const openers = new WeakMap();
   const show = (dialog, opener) => {
     if (dialog.open) dialog.close();

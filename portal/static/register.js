@@ -59,6 +59,17 @@
   });
   document.addEventListener("click", (event) => menus().forEach((menu) => { if (!menu.contains(event.target)) menu.open = false; }));
 
+  // 注文 is pressed forty times in a row: the page comes back where it was, under the same finger.
+  const kept = "stay:" + location.pathname;
+  document.addEventListener("submit", (event) => {
+    if (event.target.matches("[data-stay]")) sessionStorage.setItem(kept, String(window.scrollY));
+  });
+  document.addEventListener("DOMContentLoaded", () => {
+    const place = sessionStorage.getItem(kept);
+    sessionStorage.removeItem(kept);
+    if (place !== null) window.scrollTo(0, Number(place));
+  });
+
   // Back to a form after its press (bfcache): show what stands now instead of what was sent.
   window.addEventListener("pageshow", (event) => { if (event.persisted && !document.querySelector("[data-live]")) location.reload(); });
   document.addEventListener("DOMContentLoaded", () => document.querySelectorAll("[data-picks]").forEach((picks) => press(document.getElementById(picks.dataset.picks))));

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, ScalarSelect, func, literal, or_, select, update
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from portal.kernel.ids import new_id
 from portal.tables.floor_models import TableGroup, TableGroupMember
@@ -68,6 +69,23 @@ def tables_of(session: Session, visit_id: uuid.UUID) -> list[DiningTable]:
         .order_by(Occupancy.taken_at, DiningTable.position)
     )
     return list(rows)
+
+
+def table_names(
+    visit_id: ColumnElement[uuid.UUID] | InstrumentedAttribute[uuid.UUID],
+) -> ScalarSelect[str | None]:
+    """``tables_of`` in words (A1、A2), as a column beside the visit's id: no further statement."""
+    names = func.string_agg(
+        DiningTable.name, aggregate_order_by(literal("、"), Occupancy.taken_at, DiningTable.position)
+    )
+    return (
+        select(names)
+        .join(Occupancy, Occupancy.table_id == DiningTable.id)
+        .where(
+            Occupancy.visit_id == visit_id, or_(Occupancy.released_at.is_(None), Occupancy.at_end.is_(True))
+        )
+        .scalar_subquery()
+    )
 
 
 def waiting_only(session: Session, visit: Visit) -> bool:

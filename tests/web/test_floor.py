@@ -94,6 +94,13 @@ def test_C5_C6_a_failed_fetch_is_said_with_the_time_of_what_is_shown(evening: Ev
     assert "花子" not in part
 
 
+def test_C5_a_handy_that_has_not_asked_yet_does_not_say_there_is_nothing(evening: Evening) -> None:
+    evening.do("予約(花子,A1,30) / HANDY")
+    shown = evening.pos.get("/register/reservations").text
+    assert "まだ取得していません。「更新」ボタンを押してください。" in shown
+    assert "予約はありません" not in shown
+
+
 def test_C5_after_refresh_the_list_does_not_ask_the_ledger_again(evening: Evening) -> None:
     where = evening.pos.post("/register/reservations").location
     evening.world.network.calls.clear()
@@ -161,6 +168,20 @@ def test_P8_back_and_登録_again_gives_the_first_result_and_a_fresh_form_says_w
     assert "19:00に接客 次郎さん(POS-1)の操作で使用中になりました" in evening.pos.get(again.location).text
 
 
+def test_P8_a_guest_who_sits_already_is_not_sent_to_another_table(evening: Evening) -> None:
+    """The list of the second terminal is old: it is told who seated the guest, when and where, from the form and the page."""
+    evening.do("予約(花子,A1,-5) / 更新")
+    first = evening.pos
+    evening.do("端末(POS-2) / 配席(花子,A1)")
+    late, said = evening.ids["花子"], "19:00に接客 次郎さん(POS-2)の操作で配席済みになりました(A1)"
+    answer = first.post(f"/register/seat/{evening.table('A1')}", op_id=op(), reservation=late, party_size="2")
+    assert answer.status_code == 409
+    assert said in answer.text
+    assert "別のテーブルを選択" not in answer.text
+    assert first.get(f"/register/seat?reservation={late}").location == "/register/reservations?fetched=1"
+    assert said in first.get("/register/reservations?fetched=1").text
+
+
 @pytest.mark.parametrize(
     ("field", "typed", "said"),
     [("time", "25:99", "予約時間は「19:30」のように"), ("time", "😀", "予約時間は"), ("stay", "0", "滞在時間(分)は1から"),
@@ -212,6 +233,33 @@ def test_M4_M4b_M5_M6_stand_word_for_word(evening: Evening, done: str, text: str
     assert words(next(i for i in page.iter() if i.get("id") == "notice-text")) == text
 
 
+@pytest.mark.parametrize(
+    ("done", "said"),
+    [
+        ("予約(花子,A1,60) / 配席(花子,A1)", "予約時間より前のため"),
+        ("予約(花子,A1,-5) / 更新 / 台帳取消(花子) / 配席(花子,A1,更新=なし)", "キャンセルされているため"),
+    ],
+)
+def test_M5_the_remedy_goes_by_what_the_ledger_said(evening: Evening, done: str, said: str) -> None:
+    evening.do(done)
+    shown = evening.pos.get("/register/tables").text
+    assert "予約台帳連携に失敗しました。" in shown
+    assert [t for t in ("予約時間より前のため", "キャンセルされているため") if t in shown] == [said]
+
+
+def test_a_message_says_whom_it_is_about_and_M6_whether_it_went_through_since(evening: Evening) -> None:
+    evening.do("通信断 / 来店(A1)")
+
+    def shown() -> Any:
+        return classed(parse(evening.pos.get("/register/tables").text), "notice")
+
+    assert words(classed(shown(), "message-about")) == "A1 ウォークイン"
+    assert "送信は自動で続きます" in words(shown())
+    evening.do("通信復旧 / 時間経過(5)")
+    assert "その後、お席トットくんへ送信できました" in words(shown())
+    assert "送信は自動で続きます" not in words(shown())
+
+
 @pytest.mark.parametrize("allowed", [True, False])
 def test_P5_the_message_offers_予約時間を今に変更_only_where_the_store_allows_it(
     evening: Evening, allowed: bool
@@ -221,6 +269,39 @@ def test_P5_the_message_offers_予約時間を今に変更_only_where_the_store_
     assert (
         "予約時間を今に変更" in evening.pos.get(f"/register/visits/{evening.visit('A1')}").text
     ) == allowed
+
+
+def test_a_refused_form_gives_its_place_in_the_history_back(evening: Evening) -> None:
+    """app.js: back and reload show the form again, never the browser's question about sending twice."""
+    path = f"/register/seat/{evening.table('A1')}"
+    assert "data-refused" in evening.pos.post(path, op_id=op(), party_size="").text
+    assert "data-refused" in evening.pos.post(f"/register/tables/{evening.table('A1')}/block", op_id="").text
+    assert "data-refused" not in evening.pos.get(path).text
+
+
+def test_注文_the_pressed_button_says_how_many_stand_on_the_slip(evening: Evening) -> None:
+    """With forty lines the slip's end is off the screen; the answer is where the finger is."""
+    evening.do("来店(A1)")
+    visit = evening.visit("A1")
+
+    def counted() -> dict[str, str]:
+        page = parse(evening.pos.get(f"/register/visits/{visit}").text)
+        return {
+            words(button).split("¥")[0].strip(): words(found)
+            if (found := classed(button, "menu-count")) is not None
+            else ""
+            for button in page.iter(HTML + "button")
+            if "menu-item" in (button.get("class") or "").split()
+        }
+
+    assert set(counted().values()) == {""}
+    item = evening.world.one(
+        "SELECT m.id FROM pos.menu_item m JOIN pos.store s ON s.id = m.store_id"
+        " WHERE m.company_id = 1 AND s.code = '001' AND m.name = '枝豆'"
+    )
+    for quantity in ("1", "3"):
+        evening.pos.post(f"/register/visits/{visit}/order", op_id=op(), item_id=item, quantity=quantity)
+    assert {name: said for name, said in counted().items() if said} == {"枝豆": "4点 注文済み"}
 
 
 # -- the ledger slow

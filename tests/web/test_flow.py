@@ -376,7 +376,7 @@ def test_S3_tables_need_the_opened_day(world: World) -> None:
     pos = world.register()
     world.run("DELETE FROM pos.opening")
     assert pos.get("/register/tables").location == "/register/"
-    assert "開局していません" in pos.get("/register/").text
+    assert "の開局がまだです" in pos.get("/register/").text
 
 
 def test_S4_training_sends_nothing_and_is_a_space_of_its_own(world: World, booked: Booked) -> None:
