@@ -13,17 +13,16 @@ from wtforms.validators import StopValidation
 
 from portal.identity.models import ROLE_LABELS
 from portal.kernel.ids import parse_id
-from portal.web.forms import ChoiceField, CodeField, Form, NumberField, TextField, TickField, _CleanField
-
-
-class PasswordField(TextField):
-    """A password: taken exactly as typed, never shown again."""
-
-    def __init__(self, label: str, **kwargs: Any) -> None:
-        super().__init__(label, most=200, **kwargs)
-
-    def _value(self) -> str:
-        return ""
+from portal.web.forms import (
+    ChoiceField,
+    CodeField,
+    Form,
+    NumberField,
+    PasswordField,
+    TextField,
+    TickField,
+    _CleanField,
+)
 
 
 class MailField(CodeField):

@@ -24,13 +24,12 @@ from portal.identity.models import (
 )
 from portal.kernel.errors import NotFoundError, UserError
 from portal.kernel.ids import hash_token, new_id, new_token
-from portal.kernel.passwords import hash_password, verify_password
+from portal.kernel.passwords import SHORTEST_PASSWORD, hash_password, verify_password
 from portal.stores.models import Store
 from portal.tries import count_failure, seconds_locked
 
 SESSION_TIME = timedelta(hours=16)
 RESET_TIME = timedelta(hours=24)
-SHORTEST_PASSWORD = 10
 WHO = """
 SELECT web.id AS session_id, web.expires_at, web.acting_staff_id, staff.id AS staff_id, staff.name, staff.role,
        company.company_id, company.name AS company_name, company.code,

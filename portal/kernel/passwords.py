@@ -5,6 +5,7 @@ from __future__ import annotations
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+SHORTEST_PASSWORD = 10
 _hasher = PasswordHasher()
 _NOBODY = _hasher.hash("nobody-has-this-password")
 

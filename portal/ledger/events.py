@@ -30,7 +30,7 @@ SHOWN = {
     "site_points": "利用ポイント", "points_used": "会計時のポイント", "slip_number": "伝票番号", "texts": "文言",
     "name": "名称", "capacity": "定員", "position": "表示順", "area": "エリア", "smoking": "喫煙",
     "bookable": "予約受付", "combinable": "席の組み合わせ", "retention_days": "保存期間(日)", "open_minutes": "開店時間(分)",
-    "default_stay_minutes": "既定の滞在時間(分)", "count": "件数", "store": "対象店舗",
+    "default_stay_minutes": "既定の滞在時間(分)", "count": "件数", "store": "対象店舗", "person": "名前", "role": "権限", "sessions": "ログアウトした端末",
 }  # fmt: skip
 STATUS = {
     "before": "来店前",
@@ -39,6 +39,7 @@ STATUS = {
     "cancelled": "キャンセル",
     "withdrawn": "取消",
 }
+ROLES = {"manager": "管理者", "staff": "スタッフ"}
 KINDS = {"reservation": "予約", "block": "ブロック", "walk_in": "ウォークイン"}
 ACTIONS = {
     "created": "登録", "changed": "変更", "moved": "移動", "cancelled": "キャンセル", "no_show": "無断キャンセル",
@@ -47,7 +48,9 @@ ACTIONS = {
     "seat_suspended": "座席の利用停止", "seat_resumed": "座席の利用再開", "seat_synced": "USENレジ座席同期",
     "settings": "店舗設定の変更", "client_id_issued": "Client idの発行", "client_id_revoked": "Client idの無効化",
     "link_ended": "USENレジとの連携終了", "site_key_issued": "予約サイトのトークン発行",
-    "site_key_revoked": "予約サイトのトークン無効化",
+    "site_key_revoked": "予約サイトのトークン無効化", "account_added": "アカウントの追加", "account_changed": "アカウントの変更",
+    "account_stopped": "アカウントの利用停止", "account_resumed": "アカウントの利用再開", "password_reissued": "パスワードの再発行",
+    "password_changed": "パスワードの変更",
 }  # fmt: skip
 
 
@@ -174,6 +177,8 @@ def _value(name: str, value: Any) -> str:
         return STATUS.get(str(value), str(value))
     if name == "kind":
         return KINDS.get(str(value), str(value))
+    if name == "role":
+        return ROLES.get(str(value), str(value))
     if name == "start_at" and value:
         return jdatetime(datetime.fromisoformat(str(value)))
     if name == "seats":

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Flask, g, redirect, request, url_for
+from flask import Flask, g, request, url_for
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as BaseResponse
 
 from portal.database import bind_company, engine_options
 from portal.kernel.clock import Clock, SystemClock
+from portal.kernel.errors import UserError
+from portal.ledger.accounts.people_views import blueprint as people
 from portal.ledger.accounts.service import user_of
 from portal.ledger.accounts.views import COOKIE
 from portal.ledger.accounts.views import blueprint as accounts
@@ -28,9 +30,23 @@ from portal.ledger.sites.views import blueprint as sites
 from portal.ledger.timetable.views import blueprint as timetable
 from portal.settings import Settings
 from portal.web.clock import AppClock
-from portal.web.context import init_web
+from portal.web.context import go, init_web
 from portal.web.live import attributes
 from portal.web.sessions import end_quietly
+
+# All that a person with a temporary password may do.
+WITH_TEMPORARY = {"ledger_people.password", "ledger_people.change_password", "ledger_accounts.logout"}
+
+
+class ManagersOnlyError(UserError):
+    """A page of アカウント管理 for somebody who is no 管理者 of the shop."""
+
+    status = 403
+
+    def __init__(self) -> None:
+        super().__init__(
+            "この操作を行う権限がありません。", "お席トットくんの管理者のアカウントでログインしてください。"
+        )
 
 
 def create_ledger_app(settings: Settings, *, clock: Clock | None = None) -> Flask:
@@ -52,7 +68,7 @@ def create_ledger_app(settings: Settings, *, clock: Clock | None = None) -> Flas
     init_web(app)
     app.jinja_env.globals["live"] = attributes
     ours = (
-        accounts, seats, links, sites, site_api, reservations, booking, timetable, shop_settings, push, api, document,
+        accounts, people, seats, links, sites, site_api, reservations, booking, timetable, shop_settings, push, api, document,
     )  # fmt: skip
     for blueprint in ours:
         app.register_blueprint(blueprint)
@@ -71,15 +87,14 @@ def create_ledger_app(settings: Settings, *, clock: Clock | None = None) -> Flas
         if needs == "token":
             return None
         g.ledger_user = user_of(ledger_db.session(), request.cookies.get(COOKIE, ""), AppClock().now())
-        if needs == "ledger" and g.ledger_user is None:
-            where = url_for("ledger_accounts.login")
-            if request.headers.get("HX-Request"):
-                response = BaseResponse("", 200)
-                response.headers["HX-Redirect"] = where
-                return response
-            return redirect(where, 303)
+        if needs != "public" and g.ledger_user is None:
+            return go(url_for("ledger_accounts.login"))
         if needs == "public":
             bind_company(ledger_db.session(), None)
+        elif g.ledger_user.must_change and request.endpoint not in WITH_TEMPORARY:
+            return go(url_for("ledger_people.password"))
+        elif needs == "ledger_manager" and g.ledger_user.role != "manager":
+            raise ManagersOnlyError
         return None
 
     @app.context_processor

@@ -57,9 +57,14 @@ class CompanySetting(LedgerBase):
 
 
 class Account(LedgerBase):
-    """A login of a shop's person, e.g. 10001-1."""
+    """A login of a shop's person, e.g. 10001-1.
+
+    ``role``: a manager manages accounts too. ``temporary_until``: the password was given out by somebody else, is good
+    until then, and must be changed before anything else.
+    """
 
     __tablename__ = "account"
+    __table_args__ = (CheckConstraint("role IN ('manager', 'staff')", name="role"),)
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
     company_id: Mapped[int]
@@ -68,6 +73,9 @@ class Account(LedgerBase):
     name: Mapped[str]
     password_hash: Mapped[str]
     active: Mapped[bool] = mapped_column(default=True, server_default="true")
+    role: Mapped[str] = mapped_column(default="manager", server_default="manager")
+    temporary_until: Mapped[datetime | None]
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")
 
 
 class AccountSession(LedgerBase):
@@ -85,6 +93,9 @@ class AccountSession(LedgerBase):
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
+
+
+Index("ix_account_session_account_id_created_at", AccountSession.account_id, AccountSession.created_at)
 
 
 class LoginThrottle(FailedTries, LedgerBase):

@@ -100,6 +100,16 @@ class TextField(_CleanField):
         return typed
 
 
+class PasswordField(TextField):
+    """A password: taken exactly as typed, never shown again."""
+
+    def __init__(self, label: str, **kwargs: Any) -> None:
+        super().__init__(label, most=200, **kwargs)
+
+    def _value(self) -> str:
+        return ""
+
+
 class CodeField(TextField):
     """A code: full-width letters and digits become ASCII."""
 

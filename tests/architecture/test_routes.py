@@ -34,7 +34,7 @@ def paths(world: World, *, other: bool) -> list[tuple[str, str, str]]:
 def test_L1_every_route_declares_its_permission(world: World) -> None:
     for app, known in (
         (world.app, {*RIGHTS, "public", "token"}),
-        (world.ledger, {"ledger", "public", "token"}),
+        (world.ledger, {"ledger", "ledger_manager", "public", "token"}),
     ):
         for rule in app.url_map.iter_rules():
             if rule.endpoint != "static":
@@ -172,7 +172,9 @@ def test_portal_pages_are_valid_and_have_a_strict_policy(world: World, path: str
     assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
 
 
-@pytest.mark.parametrize("path", ["/", "/timetable", "/seats", "/client-ids", "/reservations/new"])
+@pytest.mark.parametrize(
+    "path", ["/", "/timetable", "/seats", "/client-ids", "/reservations/new", "/accounts", "/password"]
+)
 def test_ledger_pages_are_valid(world: World, path: str) -> None:
     assert world.ledger_login().get(path).status_code == 200
 

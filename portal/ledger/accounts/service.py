@@ -21,7 +21,7 @@ SESSION_TIME = timedelta(hours=16)
 
 @dataclass(frozen=True)
 class LedgerUser:
-    """Who looks at the ledger: person and shop."""
+    """Who looks at the ledger: person and shop. ``must_change``: the password is a temporary one."""
 
     session_id: uuid.UUID
     company_id: int
@@ -29,11 +29,19 @@ class LedgerUser:
     shop_name: str
     person: str
     account_id: uuid.UUID | None = None
+    # Of the account; "" for a person who came from a linked POS.
+    role: str = ""
+    must_change: bool = False
+
+
+def login_key(code: str) -> str:
+    """Under which failed logins of a ログインID are counted."""
+    return hash_token(f"ledger:{code}")
 
 
 def login(session: Session, code: str, password: str, now: datetime) -> str:
     """A cookie value for a good login; raises UserError otherwise, the same for every reason."""
-    key = hash_token(f"ledger:{code}")
+    key = login_key(code)
     throttle = session.get(LoginThrottle, key, with_for_update=True)
     if seconds_locked(throttle, now):
         raise UserError(
@@ -49,6 +57,11 @@ def login(session: Session, code: str, password: str, now: datetime) -> str:
         bind_company(session, None)
         count_failure(session, LoginThrottle, key, now)
         return ""
+    if account.temporary_until is not None and account.temporary_until < now:
+        raise UserError(
+            "仮パスワードの有効期限が切れているため、ログインできません。",
+            "管理者にパスワードの再発行をご依頼ください。",
+        )
     if throttle is not None:
         session.delete(throttle)
     return _open(session, account.company_id, account.shop_id, account.name, now, account_id=account.id)
@@ -94,14 +107,14 @@ def user_of(session: Session, cookie: str, now: datetime) -> LedgerUser | None:
         return None
     bind_company(session, int(company))
     row = session.execute(
-        select(AccountSession, Shop.name)
+        select(AccountSession, Shop.name, Account.role, Account.active, Account.temporary_until)
         .join(Shop, Shop.id == AccountSession.shop_id)
+        .outerjoin(Account, Account.id == AccountSession.account_id)
         .where(AccountSession.token_hash == hash_token(token), AccountSession.ended_at.is_(None))
     ).first()
-    if row is None or row[0].expires_at < now:
+    if row is None or row[0].expires_at < now or row.active is False:
         bind_company(session, None)
         return None
     found: AccountSession = row[0]
-    return LedgerUser(
-        found.id, found.company_id, found.shop_id, row[1], found.person, found.account_id
-    )  # fmt: skip
+    return LedgerUser(found.id, found.company_id, found.shop_id, row[1], found.person, found.account_id, row.role or "",
+                      row.temporary_until is not None)  # fmt: skip
