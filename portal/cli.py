@@ -22,10 +22,15 @@ from portal import asgi, migrate, worker
 from portal import demo as demo_data
 from portal.conformance.bench import CASES
 from portal.conformance.run import conformance
-from portal.database import PrivilegedRoleError, refuse_privileged
+from portal.database import PrivilegedRoleError, refuse_privileged, run_write
 from portal.embedded import DATABASE, EmbeddedError, EmbeddedPostgres
 from portal.health import diagnosis
+from portal.kernel.clock import SystemClock
+from portal.kernel.errors import UserError
 from portal.ledger import upkeep
+from portal.ledger.accounts import people
+from portal.ledger.database import ledger_db
+from portal.ledger.factory import create_ledger_app, dispose
 from portal.settings import Settings, SettingsError
 from portal.web import logs
 
@@ -132,6 +137,28 @@ def worker_command() -> None:
     with _database() as settings:
         upkeep.start(settings, stop)
         worker.run(_checked(settings), stop)
+
+
+@main.command("ledger-password")
+@click.argument("login")
+def ledger_password(login: str) -> None:
+    """お席トットくんのLOGINに仮パスワードを発行します(管理者がログインできなくなったとき)."""
+    with _database() as settings:
+        app = create_ledger_app(_checked(settings))
+        try:
+            with app.app_context():
+                password = run_write(
+                    ledger_db.session(), lambda s: people.rescue(s, login, SystemClock().now())
+                )
+        except UserError as error:
+            raise click.ClickException(
+                f"ログインID「{login}」のアカウントはありません。"
+                if error.status == 404
+                else error.message + error.remedy
+            ) from None
+        finally:
+            dispose(app)
+    click.echo(f"仮パスワード：{password} (7日間有効。最初のログインで変更します)")
 
 
 @main.command()

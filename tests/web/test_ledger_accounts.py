@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 import threading
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from portal import cli
 from portal.demo import PASSWORD
+from portal.settings import Settings
 from tests.conftest import Browser, World
 
 pytestmark = pytest.mark.opened("now")
@@ -262,3 +267,30 @@ def test_L1_somebody_who_manages_accounts_always_stays(world: World) -> None:
     assert codes in ([303, 303], [303, 422])
     assert world.one("SELECT count(*) FROM ledger.account a JOIN ledger.shop s ON s.id = a.shop_id"
                      " WHERE s.public_id = 'OT100011' AND a.active AND a.role = 'manager'") == 1  # fmt: skip
+
+
+def test_L1_a_shop_whose_last_manager_forgot_the_password_is_helped(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``portal ledger-password``."""
+    boss = world.ledger_login()
+
+    @contextmanager
+    def database() -> Iterator[Settings]:
+        yield world.settings
+
+    monkeypatch.setattr(cli, "_database", database)
+    found = CliRunner().invoke(cli.main, ["ledger-password", "10001-1"])
+    assert found.exit_code == 0, found.output
+    password = re.search(r"仮パスワード：(\S+)", found.output)
+    assert password
+    assert boss.get("/").location == "/login"
+    new, answer = enter(world, "10001-1", password[1])
+    assert answer.status_code == 303
+    assert new.get("/").location == "/password"
+    assert "ledger-menu" not in new.get("/password").text
+    assert change(new, password[1]).status_code == 303
+    assert re.search("サポートセンター パスワードの再発行 10001-1", history(new))
+    missing = CliRunner().invoke(cli.main, ["ledger-password", "nobody"])
+    assert missing.exit_code == 1
+    assert "「nobody」のアカウントはありません" in missing.output

@@ -30,14 +30,14 @@ class AddForm(Form):
 
     login = NewLoginField("ログインID", most=200, hint="半角英数字と - _ . で3～32文字。例：shibuya-sato")
     name = TextField("名前", most=50, hint="画面の右上と操作履歴に表示されます。")
-    role = ChoiceField("権限", ROLES)
+    role = ChoiceField("権限", ROLES, hint="管理者は、アカウントも管理できます。")
 
 
 class ChangeForm(Form):
     """Name and role of an account."""
 
-    name = TextField("名前", most=50)
-    role = ChoiceField("権限", ROLES)
+    name = TextField("名前", most=50, hint="画面の右上と操作履歴に表示されます。")
+    role = ChoiceField("権限", ROLES, hint="管理者は、アカウントも管理できます。")
     revision = NumberField("版", low=0, high=10**12, required=False)
 
 
