@@ -54,6 +54,10 @@ def test_reservations_of_earlier_versions_get_a_number_and_are_found_by_phone(
         db.execute(
             "INSERT INTO ledger.shop (id, company_id, public_id, name) VALUES (%s, 1, 'OT1', '店')", (shop,)
         )
+        db.execute(
+            "INSERT INTO ledger.account (id, company_id, shop_id, login, name, password_hash)"
+            " VALUES (gen_random_uuid(), 1, %s, '10001-1', '予約担当', 'x')", (shop,),
+        )  # fmt: skip
         for phone in ("03-1234-5678", "０３（１２３４）５６７８", "+81 3 1234 5678", ""):
             db.execute(
                 "INSERT INTO ledger.reservation (id, company_id, shop_id, kind, status, party_size, start_at, stay_minutes, phone)"
@@ -61,6 +65,9 @@ def test_reservations_of_earlier_versions_get_a_number_and_are_found_by_phone(
             )  # fmt: skip
     migrate.upgrade(owner)
     with psycopg.connect(plain, autocommit=True) as db:
+        # Who had an account could do everything, and still can; nobody's password became temporary.
+        found = db.execute("SELECT role, active, temporary_until, revision FROM ledger.account").fetchone()
+        assert found == ("manager", True, None, 1)
         rows = db.execute("SELECT phone_key, number FROM ledger.reservation ORDER BY phone_key").fetchall()
         assert [row[0] for row in rows] == ["", "0312345678", "0312345678", "0312345678"]
         assert len({row[1] for row in rows}) == 4

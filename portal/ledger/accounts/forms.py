@@ -28,7 +28,7 @@ class NewLoginField(CodeField):
 class AddForm(Form):
     """A new account."""
 
-    login = NewLoginField("ログインID", most=200, hint="半角英数字と - _ . で3～32文字。例：shibuya-sato")
+    login = NewLoginField("ログインID", most=200, hint="半角で3～32文字。例：shibuya-sato")
     name = TextField("名前", most=50, hint="画面の右上と操作履歴に表示されます。")
     role = ChoiceField("権限", ROLES, hint="管理者は、アカウントも管理できます。")
 
