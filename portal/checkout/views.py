@@ -35,7 +35,7 @@ from portal.register.views import op_id, visit_page
 from portal.services import deliverer
 from portal.visits import effects
 from portal.visits.models import Visit
-from portal.visits.service import tables_of
+from portal.visits.service import tables_of, waiting_only
 from portal.web.context import go, permission, render
 from portal.web.forms import Form
 
@@ -72,19 +72,20 @@ def page(
         assert bill.slip is not None
         flash("この伝票は合算されています。合算先の会計画面を表示しました。", "success")
         return go(url_for("checkout.form", visit_id=bill.visit.id))
+    tables = tables_of(session, visit.id)
     dialog = None
     if error is not None:
         dialog = (error.message, error.remedy)
     elif request.args.get("message") == "M7" and bill.points.removed:
         dialog = (domain.M7, domain.M7_REMEDY)
     values: dict[str, Any] = {
-        "visit": visit, "bill": bill, "tables": tables_of(session, visit.id), "dialog": dialog,
+        "visit": visit, "bill": bill, "tables": tables, "dialog": dialog,
         "names": {m.visit.id: "、".join(t.name for t in tables_of(session, m.visit.id)) for m in bill.members},
         "typed": form.typed if form is not None else {}, "errors": form.messages if form is not None else {},
         "op_id": request.form.get("op_id") if status == 422 and form is not None else str(new_id()),
         "quick": _quick(bill.remaining), "groups": _offered(found), "group_names": GROUPS,
         "points_missing": bool(bill.points.reserved) and not bill.points.accepted,
-        "domain": domain, "split_effect": effects.after_split(visit, reset=found.table_reset),
+        "domain": domain, "split_effect": effects.after_split(visit, reset=found.table_reset, waiting=all(t.kind == "waiting" for t in tables)),
     }  # fmt: skip
     return render("checkout/checkout.html", status=status, **values, **shared())
 
@@ -272,9 +273,10 @@ def _joint_page(visit_id: uuid.UUID, status: int = 200, error: UserError | None 
     if bill.visit.id != visit_id:
         return go(url_for("checkout.joint_form", visit_id=bill.visit.id))
     names = {m.visit.id: "、".join(t.name for t in tables_of(session, m.visit.id)) for m in bill.members}
+    members = [(m.visit, waiting_only(session, m.visit)) for m in bill.members]
     return render("checkout/joint.html", visit=visit, bill=bill, names=names, new_op=new_id, status=status,
                   tables=tables_of(session, visit.id), choices=joint.candidates(session, found, bill),
-                  effect=effects.after_joint([m.visit for m in bill.members], reset=found.table_reset),
+                  effect=effects.after_joint(members, reset=found.table_reset),
                   errors={"form": f"{error.message} {error.remedy}"} if error else {}, **shared())  # fmt: skip
 
 

@@ -77,8 +77,11 @@ def _keep(session: Session, visit: Visit, result: VisitResult, version: int, now
     if result.outcome == "refused":
         visit.refused_since = visit.refused_since or now
         message = REFUSAL_MESSAGES.get(result.code or "", "M5")
-        if message and (not again or visit.warned_revision < visit.tables_revision):
-            add_notice(session, visit, message, {"code": result.code}, now, revision=result.revision)
+        paid = message == "M5" and visit.slip_number is not None
+        told = again and visit.warned_revision >= visit.tables_revision
+        if message and (not told or (paid and not _told_at_checkout(session, visit))):
+            params: dict[str, object] = {"code": result.code, "paid": paid}
+            add_notice(session, visit, message, params, now, revision=result.revision)
     else:
         visit.refused_since = None
         visit.overlaps = [overlap.model_dump(mode="json") for overlap in result.overlaps]
@@ -86,13 +89,21 @@ def _keep(session: Session, visit: Visit, result: VisitResult, version: int, now
         # A party that was refused is in the ledger only now: what it overlaps there is news (P4, D2).
         if result.overlaps and (was_refused or visit.warned_revision < placed):
             first = result.overlaps[0]
-            params: dict[str, object] = {
+            params = {
                 "time": hm(first.start_at), "seat": first.seat_name, "start": first.start_at.isoformat(),
                 "end": first.end_at.isoformat(), "status": first.status, "more": len(result.overlaps) - 1,
             }  # fmt: skip
             add_notice(session, visit, "M3", params, now, revision=result.revision)
     # Of the revision that was answered: a move made meanwhile is warned of by its own answer.
     visit.warned_revision = result.revision
+
+
+def _told_at_checkout(session: Session, visit: Visit) -> bool:
+    """Whether M5 was said of the payment: seating and checkout before the reserved time say it each (P5)."""
+    statement = select(Notice.id).where(
+        Notice.visit_id == visit.id, Notice.message == "M5", Notice.params["paid"].as_boolean()
+    )
+    return session.scalar(statement.limit(1)) is not None
 
 
 def add_notice(

@@ -27,18 +27,19 @@ KEPT = timedelta(hours=1)
 
 
 def fetch(
-    session: Session, deliverer: Deliverer, terminal: Terminal, *, seconds: float = 2.5, asked: bool = True
-) -> bool:
+    session: Session, deliverer: Deliverer, terminal: Terminal, link_id: uuid.UUID | None, *,
+    seconds: float = 2.5, asked: bool = True,
+) -> bool:  # fmt: skip
     """Fetch for one terminal; False where the ledger did not answer (the list then stays as it was).
 
-    A terminal in training fetches nothing (S4). Of a link that is over nothing is shown any more: its guests are not
-    ours (L7). Not ``asked``: nobody pressed 🔄, so a ledger that was silent a moment ago is not waited for. Raises nothing of
+    ``link_id`` is the link of the terminal's master: a newer one is not there until its master sync (S1). A terminal in
+    training fetches nothing (S4). Of a link that is over nothing is shown any more: its guests are not ours (L7). Not ``asked``: nobody pressed 🔄, so a ledger that was silent a moment ago is not waited for. Raises nothing of
     the network.
     """
     store = session.get_one(Store, terminal.store_id)
-    link = session.scalar(
-        select(ReservationLink).where(ReservationLink.store_id == store.id, ReservationLink.state == "active")
-    )
+    link = session.get(ReservationLink, link_id, populate_existing=True) if link_id is not None else None
+    if link is not None and (link.store_id != store.id or link.state != "active"):
+        link = None
     if link is None and not terminal.training and terminal.feed_snapshot_id is not None:
         run_write(session, partial(_forget, terminal_id=terminal.id, now=deliverer.clock.now()))
     if terminal.training or link is None or link.access_token_encrypted is None:
@@ -94,7 +95,7 @@ def fetch(
 
 
 def _forget(session: Session, terminal_id: uuid.UUID, now: datetime) -> None:
-    """The store is not linked: the terminal's list is empty, and what nobody shows any more is deleted."""
+    """The terminal has no link: its list is empty, and what nobody shows any more is deleted."""
     row = session.get_one(Terminal, terminal_id)
     row.feed_snapshot_id = row.feed_fetched_at = None
     session.flush()

@@ -10,6 +10,8 @@ from portal.database import fetch
 from portal.days.gate import ASK_TO_REOPEN
 from portal.kernel.business_day import business_date
 from portal.kernel.errors import UserError
+from portal.link import feed
+from portal.link.delivery import Deliverer
 from portal.register.service import Device
 from portal.terminals import service as terminals
 from portal.terminals.models import Terminal
@@ -68,3 +70,11 @@ def device_of(session: Session, terminal: Terminal, now: datetime) -> Device:
         default_stay=store.default_stay_minutes if master.default_stay is None else master.default_stay,
         table_reset=master.table_reset, tables=master.tables, menu=master.menu, payment_types=master.payment_types,
     )  # fmt: skip
+
+
+def fetch_reservations(
+    session: Session, deliverer: Deliverer, terminal: Terminal, *, seconds: float = 2.5, asked: bool = True
+) -> bool:
+    """予約 of the link that the terminal last synced (S1); see ``feed.fetch``."""
+    link_id = terminals.master_of(session, terminal).link_id
+    return feed.fetch(session, deliverer, terminal, link_id, seconds=seconds, asked=asked)

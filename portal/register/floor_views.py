@@ -10,8 +10,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from portal.database import db, run_write
 from portal.days import service as days
 from portal.kernel.errors import UserError
-from portal.link import feed
-from portal.register.devices import device_of
+from portal.register.devices import device_of, fetch_reservations
 from portal.register.service import Device
 from portal.services import deliverer
 from portal.terminals import service as terminals
@@ -93,7 +92,7 @@ def open_day() -> BaseResponse:
     now = deliverer().clock.now()
     outcome = days.open_day(db.session(), g.actor, found, now)
     if outcome != "open":
-        ok = found.kind == "handy" or feed.fetch(db.session(), deliverer(), terminal_row())
+        ok = found.kind == "handy" or fetch_reservations(db.session(), deliverer(), terminal_row())
         text = "もう一度開局しました。" if outcome == "reopened" else "開局しました。"
         text += "マスタ同期も完了しました。"
         flash(
@@ -114,7 +113,7 @@ def master_sync() -> BaseResponse:
     run_write(db.session(), lambda s: terminals.sync_master(s, s.get_one(Terminal, found.id), now))
     ok = True
     if found.kind != "handy":
-        ok = feed.fetch(db.session(), deliverer(), terminal_row())
+        ok = fetch_reservations(db.session(), deliverer(), terminal_row())
     flash(
         "マスタ同期が完了しました。"
         if ok

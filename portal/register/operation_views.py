@@ -143,6 +143,7 @@ def _revision(name: str) -> int | None:
 
 def _change_page(visit: Visit, form: ChangeForm | None = None, status: int = 200) -> Response:
     local = visit.start_at.astimezone(TOKYO)
+    tables = tables_of(db.session(), visit.id)
     changed = form is not None and status == 409
     if form is None:
         form = ChangeForm(
@@ -154,7 +155,7 @@ def _change_page(visit: Visit, form: ChangeForm | None = None, status: int = 200
     # After a conflict the person sees what stands now, and the next press is on that.
     return render("register/change.html", visit=visit, form=form, changed=changed, op_id=new_id(),
                   revision=visit.revision if changed else form.revision.data or visit.revision,
-                  effect=effects.after_change(visit), tables=tables_of(db.session(), visit.id), status=status, **shared())  # fmt: skip
+                  effect=effects.after_change(visit, waiting=all(t.kind == "waiting" for t in tables)), tables=tables, status=status, **shared())  # fmt: skip
 
 
 @blueprint.get("/visits/<uuid:visit_id>/change")
@@ -205,7 +206,8 @@ def _group_page(table_id: uuid.UUID, error: UserError | None = None) -> Response
     members = [found.tables[i] for i in floor.members(own[0]) if i in found.tables] if own else []
     return render("register/group.html", table=table, number=own[1] if own else None, members=members,
                   sitting=floor.sitting, choices=operation_queries.group_choices(found, floor, table_id),
-                  effect=effects.after_group(floor.sitting.get(table_id), linked=found.link_id is not None and not found.training),
+                  effect=effects.after_group(floor.sitting.get(table_id), linked=found.link_id is not None and not found.training,
+                                             waiting=table.kind == "waiting"),
                   error=error, new_op=new_id, status=error.status if error else 200, **shared())  # fmt: skip
 
 

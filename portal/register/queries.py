@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -58,7 +59,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of 予約確認 (C1). ``quick``: the requested tables, where all of them are free now."""
+    """A line of 予約確認 (C1). ``item``: what 詳細 opens. ``quick``: the requested tables, where all of them are free now."""
 
     item: ReservationItem | None
     seated: bool
@@ -184,6 +185,12 @@ def quick_tables(found: Board, item: ReservationItem) -> list[MasterTable]:
     return tables if whole and free and item.kind == "reservation" and item.status == "before" else []
 
 
+def near(item: ReservationItem, device: Device) -> bool:
+    """Whether it is of the business day ±1 (C2): what was fetched days ago, or reaches into it, is of another day."""
+    day = business_date(item.start_at, device.day_boundary)
+    return abs((day - device.business_date).days) <= 1
+
+
 def reservation_rows(session: Session, found: Board) -> list[Row]:
     """配席待ち of the business day ±1, then 配席済 of today (C2, C3): own visits over what was fetched."""
     device = found.device
@@ -192,7 +199,7 @@ def reservation_rows(session: Session, found: Board) -> list[Row]:
     }
     waiting, done = [], []
     for item in found.items:
-        if item.id in found.mine:
+        if item.id in found.mine or not near(item, device):
             continue
         tables = "、".join(item.seat_names) or "なし"
         name = "ブロック" if item.kind == "block" else item.guest_name
@@ -204,14 +211,14 @@ def reservation_rows(session: Session, found: Board) -> list[Row]:
             waiting.append(row)
         elif today:
             done.append(row)
-    done.extend(_own_rows(session, device))
+    done.extend(_own_rows(session, device, {item.id: item for item in found.items}))
     waiting.sort(key=lambda row: row.start_at)
     done.sort(key=lambda row: row.start_at)
     return waiting + done
 
 
-def _own_rows(session: Session, device: Device) -> list[Row]:
-    """Parties seated on the POS today, whatever the ledger knows of them."""
+def _own_rows(session: Session, device: Device, fetched: Mapping[uuid.UUID, ReservationItem]) -> list[Row]:
+    """Parties seated on the POS today, whatever the ledger knows of them; with the 詳細 of what was fetched (C1)."""
     visits = session.scalars(
         select(Visit).where(
             Visit.store_id == device.store_id,
@@ -232,7 +239,7 @@ def _own_rows(session: Session, device: Device) -> list[Row]:
     ):
         names[visit_id].append(name)
     return [
-        Row(None, True, "、".join(names[visit.id]) or "なし", visit.start_at, visit.stay_minutes, visit.guest_name,
-            visit.party_size, "done")
+        Row(fetched.get(visit.reservation_id) if visit.reservation_id else None, True, "、".join(names[visit.id]) or "なし",
+            visit.start_at, visit.stay_minutes, visit.guest_name, visit.party_size, "done")
         for visit in visits
     ]  # fmt: skip

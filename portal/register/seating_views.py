@@ -13,9 +13,9 @@ from portal.database import db, run_write
 from portal.kernel.business_day import TOKYO, nearest_moment
 from portal.kernel.errors import NotFoundError, UserError
 from portal.kernel.ids import new_id, parse_id
-from portal.link import feed
 from portal.link.contract import ReservationItem
 from portal.register import queries, service
+from portal.register.devices import fetch_reservations
 from portal.register.domain import MasterTable, overlaps_of
 from portal.register.floor_views import device, shared, terminal_row
 from portal.register.forms import SeatForm
@@ -77,7 +77,7 @@ def reservations() -> Response:
     asked = request.args.get("fetched")
     failed = asked == "0"
     if found.kind != "handy" and asked is None:
-        failed = not feed.fetch(db.session(), deliverer(), terminal_row(), asked=False)
+        failed = not fetch_reservations(db.session(), deliverer(), terminal_row(), asked=False)
     return _list(failed=failed)
 
 
@@ -86,7 +86,7 @@ def reservations() -> Response:
 def refresh() -> BaseResponse:
     """🔄. What was fetched last stays where the ledger does not answer."""
     device()
-    ok = feed.fetch(db.session(), deliverer(), terminal_row())
+    ok = fetch_reservations(db.session(), deliverer(), terminal_row())
     if is_htmx():
         return _list(failed=not ok)
     return go(url_for("register.reservations", fetched=int(ok)))

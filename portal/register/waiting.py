@@ -66,7 +66,9 @@ def time_to_now(
     """「予約時間を今に変更」 (P5＋): where the store has allowed it; then what is owed is delivered."""
     if not session.get_one(Store, device.store_id).offer_time_change:
         raise NotFoundError
-    change = ReservationChange(request_id=op_id, revision=item.revision, start_at=deliverer.clock.now())
+    # The whole minute, as the screens show it: the ledger's clock may be some seconds behind ours.
+    start = deliverer.clock.now().replace(second=0, microsecond=0)
+    change = ReservationChange(request_id=op_id, revision=item.revision, start_at=start)
     change_reservation(session, deliverer, device, item, change, seconds=seconds)
 
     def reopen(s: Session) -> None:

@@ -12,9 +12,9 @@ from portal.database import db
 from portal.kernel.business_day import TOKYO, business_date, nearest_moment
 from portal.kernel.errors import NotFoundError, UserError
 from portal.kernel.ids import new_id, parse_id
-from portal.link import feed
 from portal.link.contract import ReservationChange, ReservationItem
 from portal.register import queries, service, waiting
+from portal.register.devices import fetch_reservations
 from portal.register.floor_views import device, shared, terminal_row
 from portal.register.forms import WaitingForm
 from portal.register.seating_views import not_seatable
@@ -101,10 +101,10 @@ def change(reservation_id: uuid.UUID) -> BaseResponse:
             status = error.status
             form.add(error)
             if status == 409:
-                feed.fetch(db.session(), deliverer(), terminal_row(), seconds=_left(until))
+                fetch_reservations(db.session(), deliverer(), terminal_row(), seconds=_left(until))
                 item = item_of(reservation_id, missing=item) or item
         else:
-            feed.fetch(db.session(), deliverer(), terminal_row(), seconds=_left(until))
+            fetch_reservations(db.session(), deliverer(), terminal_row(), seconds=_left(until))
             flash("予約を変更しました。お席トットくんにも反映されています。", "success")
             return go(url_for("register.reservations", fetched=1))
     return _page(item, form, status)
@@ -120,7 +120,7 @@ def time_now(visit_id: uuid.UUID) -> BaseResponse:
         raise NotFoundError
     reservation_id, request_id, until = visit.reservation_id, op_id(), _patience()
     # The newest revision first; where that does not come, the change would not either.
-    feed.fetch(db.session(), deliverer(), terminal_row(), seconds=1.0)
+    fetch_reservations(db.session(), deliverer(), terminal_row(), seconds=1.0)
     item = _waiting(reservation_id)
     try:
         waiting.time_to_now(

@@ -23,6 +23,7 @@ from portal.link.delivery import Deliverer
 from portal.printing import service as printing
 from portal.register import operations, waiting
 from portal.register import service as register
+from portal.register.devices import fetch_reservations
 from portal.register.service import Device
 from portal.terminal_api import answers
 from portal.terminal_api import schemas as wire
@@ -127,7 +128,7 @@ def change_reservation(
             raise ApiError("UNAVAILABLE", retry_after=5) from None
         raise
     session.rollback()
-    feed.fetch(session, deliverer, session.get_one(Terminal, device.id))
+    fetch_reservations(session, deliverer, session.get_one(Terminal, device.id))
     row = answers.reservations_of(session, device, [changed], True, None).reservations[0]
     return 200, row.model_dump(mode="json")
 

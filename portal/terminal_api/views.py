@@ -15,6 +15,8 @@ from portal.kernel.errors import UserError
 from portal.link import feed
 from portal.printing import service as printing
 from portal.register import service as register
+from portal.register.devices import fetch_reservations
+from portal.register.queries import near
 from portal.services import deliverer
 from portal.terminal_api import access, answers, commands, idempotency
 from portal.terminal_api import schemas as wire
@@ -140,10 +142,11 @@ def tables() -> Response:
 @documented(wire.Reservations)
 def reservations() -> Response:
     """予約確認: 前日・当日・翌日の予約。お席トットくんから取得します (C2)."""
-    fresh = feed.fetch(db.session(), deliverer(), terminal())
+    fresh = fetch_reservations(db.session(), deliverer(), terminal())
     row = terminal()
-    items = feed.items_of(db.session(), row)
-    return answer(answers.reservations_of(db.session(), device(), items, fresh, row.feed_fetched_at))
+    found = device()
+    items = [item for item in feed.items_of(db.session(), row) if near(item, found)]
+    return answer(answers.reservations_of(db.session(), found, items, fresh, row.feed_fetched_at))
 
 
 @blueprint.get("/visits/<uuid:visit_id>")

@@ -14,7 +14,7 @@ from portal.visits.models import Visit
 
 MESSAGES = {
     "M3": "時間が重複する予約情報が存在します。お席トットくん画面をご確認下さい。",
-    "M4": "対象テーブルはお席トットくんの座席情報に存在しません。お席トットくんへの同期状況とマッピング状況をご確認ください。[エラーコード：SEAT_NOT_MAPPED]",
+    "M4": "対象テーブルはお席トットくんの座席情報に存在しません。お席トットくんへの同期状況とマッピング状況をご確認ください。 [エラーコード：SEAT_NOT_MAPPED]",
     "M4b": "お席トットくんの座席情報と不整合があります。お席トットくん画面の座席情報をご確認ください",
     "M5": "予約台帳連携に失敗しました。",
     "M6": "予期せぬエラーが発生しました。",
@@ -29,7 +29,7 @@ REMEDIES = {
 # M5 has one text for all that the ledger says of a reservation; the remedy goes by what it said.
 REFUSAL_REMEDIES = {
     "RESERVATION_NOT_FOUND": "操作は完了しています。お席トットくんにこの予約が見つからないため、反映されていません。お席トットくんの予約台帳をご確認ください。",
-    "RESERVATION_CANCELLED": "操作は完了しています。お席トットくんでこの予約がキャンセルされているため、反映されていません。お席トットくんの予約台帳をご確認ください。",
+    "RESERVATION_CANCELLED": "操作は完了しています。お席トットくんでこの予約がキャンセルされているため、反映されていません。お席トットくんの予約台帳をご確認ください。予約を「来店前」に戻すと、自動で連携されます。",
     "RESERVATION_TAKEN": "操作は完了しています。お席トットくんでこの予約が別の来店として扱われているため、反映されていません。お席トットくんの予約台帳をご確認ください。",
 }
 # M6 stays until it is closed, and by then the delivery has often gone through.

@@ -17,6 +17,7 @@ BLOCK_SENT = "お席トットくんでも、この座席がブロックになり
 IF_MAPPED = "マッピングしていないテーブルの場合は、マッピング後に反映されます。"
 LATER = "送信待ちのため、お席トットくんにつながった後に反映されます。"
 EARLY = "予約時間前のため、お席トットくんの表示は変わりません。予約時間の変更後に反映されます。"
+NOT_YET = "未連携のため、お席トットくんには、連携された後に反映されます。"
 UNMAPPED = ("SEAT_NOT_MAPPED", "SEAT_MAPPING_LOST")
 
 
@@ -98,28 +99,46 @@ def after_merge(
     )
 
 
-def after_group(visit: Visit | None, *, linked: bool = True) -> str:
+def after_group(visit: Visit | None, *, linked: bool = True, waiting: bool = False) -> str:
     """テーブルグループ (O8); ``visit`` is the party at the table, if any, ``linked`` the terminal's link."""
+    if waiting:
+        return NO_CHANGE
     return GROUP if (_linked(visit) if visit is not None else linked) else NOT_LINKED
 
 
-def after_change(visit: Visit) -> str:
+def after_change(visit: Visit, *, waiting: bool = False) -> str:
     """変更 after seating (P9)."""
-    return _line(visit, "変更した内容は、お席トットくんにも反映されます。") if _linked(visit) else NOT_LINKED
-
-
-def after_joint(visits: list[Visit], *, reset: bool) -> str:
-    """合算会計 (O9): every visit of the bill leaves when it is paid."""
-    if not any(_linked(visit) for visit in visits):
+    if not _linked(visit):
         return NOT_LINKED
+    if waiting:
+        return NO_CHANGE
+    if (refusal := _refusal(visit)) == "BEFORE_RESERVED_TIME":
+        return "予約時間前のため、お席トットくんには、予約時間の変更後に反映されます。"
+    return NOT_YET if refusal else _line(visit, "変更した内容は、お席トットくんにも反映されます。")
+
+
+def after_joint(visits: list[tuple[Visit, bool]], *, reset: bool) -> str:
+    """合算会計 (O9): every visit of the bill leaves when it is paid; each with whether it waits (O4)."""
+    if not any(_linked(visit) for visit, _ in visits):
+        return NOT_LINKED
+    shown = [visit for visit, waiting in visits if _linked(visit) and not waiting]
+    if not shown:
+        return NO_CHANGE
     when = "会計後、テーブルリセットの解除で" if reset else "会計が終わると"
-    return f"お席トットくんでは、{when}、合算したお客様がそれぞれの伝票番号で「退店済み」になります。それまでは変わりません。"
+    text = f"お席トットくんでは、{when}、合算したお客様がそれぞれの伝票番号で「退店済み」になります。それまでは変わりません。"
+    if any(_refusal(visit) for visit in shown):
+        text += "未連携のお客様は、連携された後に反映されます。"
+    return text
 
 
-def after_split(visit: Visit, *, reset: bool) -> str:
+def after_split(visit: Visit, *, reset: bool, waiting: bool = False) -> str:
     """分割会計 (O10): nothing of the slip until the last part is paid."""
     if not _linked(visit):
         return NOT_LINKED
+    if waiting:
+        return NO_CHANGE
+    if refusal := _refusal(visit):
+        return EARLY if refusal == "BEFORE_RESERVED_TIME" else NOT_YET
     left = "テーブルリセットの解除後に「退店済み」" if reset else "「退店済み」"
     return f"お席トットくんでは、最後の会計が終わるまで「来店済み」のままです。最後の会計で伝票番号が連携され、{left}になります。"
 

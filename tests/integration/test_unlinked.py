@@ -25,7 +25,7 @@ def seat(pos: Browser, table: str, reservation: str) -> tuple[int, str]:
     return answer.status_code, answer.text
 
 
-def test_L7_P8_a_stale_list_seats_a_reservation_once_and_is_empty_after_the_next_fetch(
+def test_L7_P8_S1_a_stale_list_seats_a_reservation_once_and_is_empty_after_the_next_fetch(
     world: World, booked: Callable[..., str]
 ) -> None:
     now = world.clock.now().astimezone(TOKYO)
@@ -67,7 +67,15 @@ def test_L7_P8_a_stale_list_seats_a_reservation_once_and_is_empty_after_the_next
     world.run("UPDATE pos.feed_snapshot SET fetched_at = fetched_at - interval '3 hours'")
     # Linked again: the party that sits is not seated a second time, a 来店取消 makes it wait again (P7).
     assert admin.post(f"/operations/links/{store}", client_id=issue(world.ledger_login())).status_code == 303
+    # A link that a terminal has not synced is not there (S1): of the former one, and of none.
+    for pos, said in zip(
+        terminals, ("予約連携は解除されています", "マスタ同期を行ってください"), strict=True
+    ):
+        page = pos.get("/register/reservations").text
+        assert "鈴木 一郎" not in page
+        assert said in page
     terminals[0].post("/register/master-sync")
+    assert "鈴木 一郎" in terminals[0].get("/register/reservations").text
     code, text = seat(terminals[0], world.table("A5"), first)
     assert (code, "配席済みになりました" in text) == (409, True)
     visit = world.one("SELECT id FROM pos.visit WHERE reservation_id IS NOT NULL")

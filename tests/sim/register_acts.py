@@ -106,7 +106,7 @@ class RegisterActs(Core):
 
     def fetch(self, terminal: str) -> None:
         row = self.session.get_one(Terminal, self.terminals[terminal])
-        if feed.fetch(self.session, self.deliverer, row) and self.model.link is not None:
+        if feed.fetch(self.session, self.deliverer, row, self.link_id) and self.model.link is not None:
             row = self.session.get_one(Terminal, self.terminals[terminal])
             self.items[terminal] = feed.items_of(self.session, row)
             if terminal != TRAINING:

@@ -73,6 +73,20 @@ def test_C1_C2_columns_colours_and_what_is_seated_at_the_bottom(evening: Evening
         ("花子", "配席済", "done"),
     ]  # fmt: skip
     assert "配席" not in words(classed(rows[-1], "c-seat"))
+    # 詳細 also of what is seated; 来店取消, with what it does, without a dialog too (O13).
+    detail = next(a.get("href") for a in classed(rows[-1], "c-detail").iter(HTML + "a"))
+    assert "この予約は配席済みです。" in evening.pos.get(detail).text
+    plain = evening.pos.get(f"/register/visits/{evening.visit('A1')}").text.split("<noscript>")[1]
+    assert "お席トットくんでは、予約が「来店前」に戻ります。" in plain.split("</noscript>")[0]
+
+
+def test_C2_a_handy_that_fetched_days_ago_shows_no_other_days_reservations(evening: Evening) -> None:
+    evening.do("予約(きのう,なし,-1440) / 予約(花子,A1,30) / 予約(あした,A3,1440) / HANDY / 更新")
+    for passed, shown in ((1440, ["花子", "あした"]), (1440, ["あした"])):
+        evening.world.clock.offset += timedelta(minutes=passed)
+        evening.pos.post("/register/open")
+        page = parse(evening.pos.get("/register/reservations").text)
+        assert [words(classed(row, "c-name")) for row in list(page.iter(HTML + "tr"))[1:]] == shown
 
 
 def test_C5_C6_a_failed_fetch_is_said_with_the_time_of_what_is_shown(evening: Evening) -> None:
@@ -221,7 +235,7 @@ def test_M3_stands_word_for_word_with_its_bar(evening: Evening) -> None:
 @pytest.mark.parametrize(
     ("done", "text"),
     [
-        ("来店(A7)", "対象テーブルはお席トットくんの座席情報に存在しません。お席トットくんへの同期状況とマッピング状況をご確認ください。[エラーコード：SEAT_NOT_MAPPED]"),
+        ("来店(A7)", "対象テーブルはお席トットくんの座席情報に存在しません。お席トットくんへの同期状況とマッピング状況をご確認ください。 [エラーコード：SEAT_NOT_MAPPED]"),
         ("座席名変更(A5,B5) / 来店(A5)", "お席トットくんの座席情報と不整合があります。お席トットくん画面の座席情報をご確認ください"),
         ("予約(花子,A1,60) / 配席(花子,A1)", "予約台帳連携に失敗しました。"),
         ("通信断 / 来店(A1)", "予期せぬエラーが発生しました。"),

@@ -269,7 +269,11 @@ def test_O11_status_by_hand_ends_a_visit_of_the_pos_but_does_nothing_else_to_it(
         assert answer.status_code == 409
         assert "USENレジで操作してください" in answer.text
     assert e.ledger.post(f"/reservations/{row_id}/status", status="left", reason="会計済み").status_code == 303  # fmt: skip
-    assert world.one("SELECT stay_minutes FROM ledger.reservation WHERE id = :i", i=row_id) == 30
+    stay = "SELECT stay_minutes FROM ledger.reservation WHERE id = :i"
+    assert world.one(stay, i=row_id) == 30
+    # They sat on: checkout sets the real end all the same.
+    e.do("時間経過(20) / 注文(A1) / 会計(A1)")
+    assert world.one(stay, i=row_id) == 50
 
 
 @pytest.mark.opened("evening")

@@ -274,7 +274,8 @@ def _apply(work: _Work, state: VisitState, record: VisitRecord | NewRecord) -> N
         record.stay_revision = stay_revision
     row.visit_id = state.visit_id
     row.slip_number, row.points_used = state.slip_number, state.points_used
-    if state.status == "left" and row.status != "left":
+    # At checkout it is set to the real end, also where staff had ended it by hand before (O11).
+    if state.status == "left" and not (row.status == record.state.get("status") == "left"):
         row.ended_at = state.ended_at or now
         row.stay_minutes = min(2880, max(1, round((row.ended_at - row.start_at) / timedelta(minutes=1))))
     row.status = state.status
