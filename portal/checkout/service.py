@@ -26,7 +26,7 @@ from portal.checkout.slips import (
 from portal.identity.service import Actor
 from portal.kernel.errors import ConflictError, NotFoundError, UserError
 from portal.kernel.fmt import yen
-from portal.register.service import Device, get_visit, once
+from portal.register.service import Device, ensure_seated, get_visit, once
 from portal.visits.models import Visit
 from portal.visits.service import bump, release_tables
 
@@ -46,10 +46,7 @@ def load(session: Session, device: Device, visit: Visit) -> Bill:
 def seated(session: Session, device: Device, visit_id: uuid.UUID) -> Visit:
     """The visit, locked; ConflictError where it has been paid or cancelled meanwhile."""
     visit = get_visit(session, device, visit_id, lock=True)
-    if visit.status != "seated":
-        raise ConflictError(
-            "この伝票はすでに会計済みか、取り消されています。", "テーブル一覧で状態をご確認ください。"
-        )
+    ensure_seated(session, visit)
     return visit
 
 

@@ -148,6 +148,10 @@
       button.addEventListener("click", () => window.print());
     });
   });
+  // What opens behind the bar at the bottom is brought up to where it can be seen.
+  document.addEventListener("toggle", (event) => {
+    if (event.target.open && event.target.matches(".checkout details")) event.target.scrollIntoView({ block: "nearest" });
+  }, true);
   document.addEventListener("click", (event) => {
     const closer = event.target.closest("[data-close-dialog]");
     if (closer) { event.preventDefault(); closer.closest("dialog").close(); }

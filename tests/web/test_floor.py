@@ -318,6 +318,26 @@ def test_注文_the_pressed_button_says_how_many_stand_on_the_slip(evening: Even
     assert {name: said for name, said in counted().items() if said} == {"枝豆": "4点 注文済み"}
 
 
+def test_P8_an_order_after_the_payment_says_who_took_it_and_leads_back_to_the_tables(evening: Evening) -> None:
+    evening.do("来店(A1) / 注文(A1) / 端末(POS-2) / 会計(A1)")
+    item = evening.world.one("SELECT id FROM pos.menu_item WHERE company_id = 1 AND name = '枝豆' LIMIT 1")
+    visit = evening.world.one("SELECT id FROM pos.visit")
+    answer = evening.pos.post(f"/register/visits/{visit}/order", op_id=op(), item_id=item, quantity="1")
+    assert answer.status_code == 409
+    assert "19:00に接客 次郎さん(POS-2)の操作で会計済みになりました" in answer.text
+    assert 'href="/register/tables">テーブル一覧へ戻る' in answer.text
+    assert "トップへ戻る" not in answer.text
+    assert "トップへ戻る" in evening.pos.get("/nowhere").text
+
+
+def test_会計_a_long_slip_scrolls_by_itself_and_can_be_reached_by_keys(evening: Evening) -> None:
+    evening.do("来店(A1)" + " / 注文(A1)" * 10)
+    path = f"/register/visits/{evening.visit('A1')}/checkout"
+    assert classed(parse(evening.pos.get(path).text), "bill-scroll") is None
+    evening.do("注文(A1)")
+    assert classed(parse(evening.pos.get(path).text), "bill-scroll").get("tabindex") == "0"
+
+
 # -- the ledger slow
 
 
