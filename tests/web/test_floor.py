@@ -318,7 +318,9 @@ def test_注文_the_pressed_button_says_how_many_stand_on_the_slip(evening: Even
     assert {name: said for name, said in counted().items() if said} == {"枝豆": "4点 注文済み"}
 
 
-def test_P8_an_order_after_the_payment_says_who_took_it_and_leads_back_to_the_tables(evening: Evening) -> None:
+def test_P8_an_order_after_the_payment_says_who_took_it_and_leads_back_to_the_tables(
+    evening: Evening,
+) -> None:
     evening.do("来店(A1) / 注文(A1) / 端末(POS-2) / 会計(A1)")
     item = evening.world.one("SELECT id FROM pos.menu_item WHERE company_id = 1 AND name = '枝豆' LIMIT 1")
     visit = evening.world.one("SELECT id FROM pos.visit")
