@@ -39,6 +39,8 @@ class Booking:
     stay: int
     early: bool
     id: str = ""
+    # Party size and stay in the list that the register showed last.
+    listed: set[tuple[str, int]] = field(default_factory=set)
     # What parties said when they sat: a cancelled one leaves it behind where the ledger had heard it (P2, P7).
     heard: set[tuple[str, int]] = field(default_factory=set)
 
@@ -57,10 +59,17 @@ class Party:
     status: str = "seated"
     yen: int = 0
     slip: str | None = None
+    # What is still as the list had it: there the ledger keeps its own value (P2), which is another one where the list
+    # was of before an earlier party's word.
+    as_listed: set[tuple[str, int]] = field(default_factory=set)
+
+    @property
+    def said(self) -> set[tuple[str, int]]:
+        return {("party", self.size), ("stay", self.stay)}
 
     def note(self) -> None:
         if self.booking is not None:
-            self.booking.heard |= {("party", self.size), ("stay", self.stay)}
+            self.booking.heard |= self.said
 
     @property
     def refused(self) -> str | None:
@@ -253,10 +262,13 @@ class Waiter(Person):
         visit = answer.headers["Location"].rsplit("/", 1)[-1]
         uuid.UUID(visit)
         span = (booking.start, booking.start) if booking else (first, datetime.now(UTC))
-        self.parties.append(
-            Party(visit, self.place.code, [table], int(wish["party_size"]), span, int(wish["stay"]), booking)
+        party = Party(
+            visit, self.place.code, [table], int(wish["party_size"]), span, int(wish["stay"]), booking
         )
-        self.parties[-1].note()
+        if booking is not None:
+            party.as_listed = booking.listed & party.said
+        self.parties.append(party)
+        party.note()
 
     def waiting(self) -> Booking | None:
         """A reservation as 予約確認 shows it, where the ledger can be asked (C5)."""
@@ -270,9 +282,12 @@ class Waiter(Person):
         for booking in open_ones:
             # Its row ends at the next </tr>; the button is only there while it is 配席待ち.
             row = re.search(rf'c-name">{booking.name}</td>.*?</tr>', page, re.DOTALL)
-            found = row and re.search(r'id="seat-([0-9a-f-]{36})"', row[0])
+            found = row and re.search(
+                r'c-stay">(\d+)分.*c-party">(\d+)人.*id="seat-([0-9a-f-]{36})"', row[0], re.DOTALL
+            )
             if found:
-                booking.id = found[1]
+                booking.listed = {("stay", int(found[1])), ("party", int(found[2]))}
+                booking.id = found[3]
                 return booking
         self.counts["reservation not there yet"] += 1
         return None
@@ -291,6 +306,7 @@ class Waiter(Person):
         self.done(f"/register/visits/{party.visit}/change", party_size=str(size), stay=str(stay),
                   time=self.field(page, "time"), revision=self.field(page, "revision"))  # fmt: skip
         party.size, party.stay = size, stay
+        party.as_listed &= party.said
         party.note()
 
     def move(self, party: Party) -> None:

@@ -188,17 +188,26 @@ def _at_the_register(told: Verdict, party: Party, row: Any) -> None:
         told.refused[row.refused] += 1
 
 
+def _known(party: Party, what: str, shown: int, said: int) -> int:
+    """What the ledger should show: the party's word, or where that was no change against its list, what it had (P2)."""
+    if party.booking is None or (what, said) not in party.as_listed:
+        return said
+    earlier = party.booking.heard | {("party", party.booking.party), ("stay", party.booking.stay)}
+    return shown if (what, shown) in earlier else said
+
+
 def _in_the_ledger(told: Verdict, party: Party, visit: Any, row: Any) -> None:
     what = f"visit {party.visit} in the ledger"
     shown = party.status in ("seated", "left") and party.refused is None
     if row is None or not shown:
         told.same(f"{what} is shown", row is not None, shown)
         return
-    stay = party.stay
+    stay = _known(party, "stay", row.stay_minutes, party.stay)
     if party.status == "left":
         stay = min(2880, max(1, round((visit.ended_at - visit.start_at) / timedelta(minutes=1))))
+    size = _known(party, "party", row.party_size, party.size)
     told.same(what, (row.kind, row.status, row.party_size, row.start_at, row.stay_minutes, row.slip_number, row.seats),
-              ("reservation" if party.booking else "walk_in", party.status, party.size, visit.start_at, stay,
+              ("reservation" if party.booking else "walk_in", party.status, size, visit.start_at, stay,
                party.slip if party.status == "left" else None, sorted(party.tables)))  # fmt: skip
     if party.booking is not None:
         told.same(f"{what}, its guest", row.guest_name, party.booking.name)
