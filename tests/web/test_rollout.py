@@ -281,6 +281,7 @@ def test_L2_L3_L10_the_list_shows_rate_readiness_and_filters(world: World) -> No
     page = admin.get("/operations/links").text
     assert "1 <small>/ 3 店舗" in page
     assert "1-3 / 3" in page
+    assert "<th>連携状態<br>" in page
     assert "未マッピング" in page
     shown = {code: row for code in ("001", "002", "003") for row in page.split("<tr") if f">{code}<" in row}
     assert "お席トットくん連携中" in shown["001"]
