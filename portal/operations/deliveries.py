@@ -20,7 +20,14 @@ from portal.printing.models import PrintJob
 from portal.stores.models import Store
 from portal.tables.models import DiningTable
 from portal.terminals.models import Terminal
-from portal.visits.domain import MESSAGES, REFUSAL_REASONS, delivery_number, delivery_state, delivery_tail
+from portal.visits.domain import (
+    LINK_ENDED,
+    MESSAGES,
+    REFUSAL_REASONS,
+    delivery_number,
+    delivery_state,
+    delivery_tail,
+)
 from portal.visits.models import Notice, Occupancy, Operation, Visit
 
 STATES = {"on_its_way": "送信待ち", "refused": "未連携", "linked": "連携済", "not_linked": "連携対象外"}
@@ -97,6 +104,11 @@ def reopen(session: Session, actor: Actor, visit_id: uuid.UUID, now: datetime) -
     visit = get_visit(session, actor, visit_id, lock=True)
     if visit.link_id is None:
         raise NotFoundError
+    if visit.answer_code == LINK_ENDED:
+        raise ConflictError(
+            "この来店の予約連携は解除されているため、再送できません。",
+            "お席トットくんに記録が必要な場合は、お席トットくんの予約台帳で登録してください。",
+        )
     if visit.dropped_at is not None:
         record(
             session, company_id=visit.company_id, store_id=visit.store_id, at=now, action="delivery_resent",

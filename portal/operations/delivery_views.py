@@ -123,7 +123,12 @@ def resend(visit_id: uuid.UUID) -> BaseResponse:
     """再送 (D2)."""
     session = db.session()
     parts = deliverer()
-    run_write(session, lambda s: service.reopen(s, g.actor, visit_id, parts.clock.now()))
+    try:
+        run_write(session, lambda s: service.reopen(s, g.actor, visit_id, parts.clock.now()))
+    except UserError as error:
+        if error.status == 404:
+            raise
+        return _page(visit_id, status=error.status, problem=error)
     visit = service.get_visit(session, g.actor, visit_id)
     link_id = visit.link_id
     assert link_id is not None

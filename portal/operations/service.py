@@ -21,6 +21,7 @@ from portal.link.delivery import Deliverer, open_lane
 from portal.operations.models import OTOSEKI, PROVIDER_LABELS, ReservationLink
 from portal.stores.models import Store
 from portal.visits.models import Visit
+from portal.visits.service import give_up_debts
 
 REFUSALS = {
     "CLIENT_ID_UNKNOWN": "入力されたClient idは、お席トットくんで発行されていません。",
@@ -251,6 +252,8 @@ def close(
     left = owed(session, link.id)
     label = PROVIDER_LABELS[link.provider] + ("連携中" if link.cut_at is None else "側で連携終了")
     link.state, link.ended_at = "ended", now
+    session.flush()
+    give_up_debts(session, link.id, actor_id, now)
     record(
         session, company_id=link.company_id, store_id=link.store_id, at=now, action="link_ended", target="予約連携",
         actor_id=actor_id, actor_label=actor_label, before={"state": label},

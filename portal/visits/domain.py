@@ -53,7 +53,10 @@ REFUSAL_REASONS = {
     "RESERVATION_TAKEN": "予約は配席済み",
     "MERGE_TARGET_MISSING": "統合先の連携待ち",
     "DROPPED": "取り下げ済み",
+    "LINK_ENDED": "連携解除",
 }
+# Ours, not the ledger's: the link of the visit is over, and nobody hears of it any more (L7).
+LINK_ENDED = "LINK_ENDED"
 
 
 def delivery_state(visit: Visit) -> str:

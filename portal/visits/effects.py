@@ -6,7 +6,7 @@ last answer accepted it, and whether a table is mapped not at all (``IF_MAPPED``
 
 from __future__ import annotations
 
-from portal.visits.domain import delivery_state
+from portal.visits.domain import LINK_ENDED, delivery_state
 from portal.visits.models import Visit
 
 NOT_LINKED = "お席トットくんには連携されません。"
@@ -22,7 +22,8 @@ UNMAPPED = ("SEAT_NOT_MAPPED", "SEAT_MAPPING_LOST")
 
 
 def _linked(visit: Visit) -> bool:
-    return visit.link_id is not None
+    # Of a link that is over nothing is told any more (L7).
+    return visit.link_id is not None and visit.answer_code != LINK_ENDED
 
 
 def _refusal(visit: Visit) -> str:

@@ -12,13 +12,19 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from portal.kernel.ids import new_id
+from portal.operations.models import ReservationLink
 from portal.tables.floor_models import TableGroup, TableGroupMember
 from portal.tables.models import DiningTable
+from portal.visits.domain import LINK_ENDED
 from portal.visits.models import CHANGE_SEQUENCE, Occupancy, Visit
 
 
-def settle_new(session: Session, visit: Visit) -> None:
-    """After a visit was made or changed: what is not to be linked owes nothing (S4, P6, O4)."""
+def settle_new(session: Session, visit: Visit, now: datetime, *, over: bool) -> None:
+    """After a visit was changed: what is not to be linked owes nothing (S4, P6, O4). ``over``: nor does a link that ended (L7)."""
+    if over:
+        visit.answer_outcome, visit.answer_code = "refused", LINK_ENDED
+        visit.answered_revision, visit.dropped_at = visit.revision, visit.dropped_at or now
+        return
     silent = visit.link_id is None
     if not silent and visit.attempted_revision == 0:
         silent = visit.status in ("cancelled", "merged") or waiting_only(session, visit)
@@ -41,7 +47,8 @@ def bump(
     """Raise the revision: the visit owes the ledger its new state (D1)."""
     visit.revision += 1
     visit.changed_at = now
-    visit.change_seq = session.scalars(select(CHANGE_SEQUENCE.next_value())).one()
+    ended = select(ReservationLink.ended_at).where(ReservationLink.id == visit.link_id).scalar_subquery()
+    visit.change_seq, over = session.execute(select(CHANGE_SEQUENCE.next_value(), ended)).one()
     if tables:
         visit.tables_revision = visit.revision
     if party:
@@ -55,7 +62,24 @@ def bump(
     if staff_id is not None:
         visit.last_changed_by = staff_id
     session.flush()
-    settle_new(session, visit)
+    settle_new(session, visit, now, over=over is not None)
+
+
+def give_up_debts(session: Session, link_id: uuid.UUID, by: uuid.UUID | None, now: datetime) -> None:
+    """The link is over: what it owes goes to nobody, and who sits is not to be linked any more (L7, D1)."""
+    owes = (Visit.answered_revision < Visit.revision) | (Visit.answer_outcome == "refused")
+    session.execute(
+        update(Visit)
+        .where(
+            Visit.link_id == link_id,
+            (Visit.dropped_at.is_(None) & owes) | Visit.status.in_(("seated", "paid")),
+        )
+        .values(
+            answered_revision=Visit.revision, answer_outcome="refused", answer_code=LINK_ENDED, not_before=None,
+            dropped_at=now, dropped_by=by,
+        )
+        .execution_options(synchronize_session=False)
+    )  # fmt: skip
 
 
 def tables_of(session: Session, visit_id: uuid.UUID) -> list[DiningTable]:

@@ -8,11 +8,13 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import psycopg
+import pytest
 
 from portal import migrate
 from portal.embedded import EmbeddedPostgres
 from portal.kernel.business_day import TOKYO
 from tests.conftest import Browser, World
+from tests.floor import Evening
 from tests.terminal import Kiosk
 from tests.web.test_links import issue, revoke
 
@@ -82,6 +84,38 @@ def test_L7_P8_S1_a_stale_list_seats_a_reservation_once_and_is_empty_after_the_n
     assert terminals[0].post(f"/register/visits/{visit}/cancel", op_id=str(uuid.uuid4())).status_code == 303
     assert seat(terminals[0], world.table("A5"), first)[0] == 303
     assert seat(terminals[0], world.table("A4"), later)[0] == 303
+
+
+@pytest.mark.opened("evening")
+def test_L7_D1_who_sits_when_the_link_ends_is_not_to_be_linked_and_nobody_waits_for_the_ledger(
+    world: World,
+) -> None:
+    evening = Evening(world)
+    evening.do("予約(花子,A1,-5) / 配席(花子,A1) / 通信断 / 来店(A2) / 閉じる / 通信復旧")
+    owed = str(world.one("SELECT id FROM pos.visit WHERE answered_revision < revision"))
+    store = world.one("SELECT id FROM pos.store WHERE company_id = 1 AND code = '001'")
+    admin = world.login()
+    assert admin.post(f"/operations/links/{store}/end").status_code == 303
+    assert world.one("SELECT after->>'owed' FROM pos.audit_entry WHERE action = 'link_ended'") == "1"
+    world.network.calls.clear()
+    for act in ("変更(A2,人数=5)", "移動(A1,A3)", "来店取消(A3)", "注文(A2)", "会計(A2)"):
+        assert all(
+            "連携対象外" in tile
+            for tile in evening.tiles().values()
+            if "名 " in tile and "名まで" not in tile
+        )
+        evening.do(act)
+        assert evening.status == 303, (act, evening.message)
+        assert "予期せぬエラー" not in evening.message, act
+        if act[:2] in ("移動", "来店"):
+            assert evening.effect == "お席トットくんには連携されません。"
+    assert world.network.calls == []
+    # Nothing is on its way: not at the day's end, not in 送信状況; and it is not sent again.
+    assert "送信待ち" not in evening.pos.get(evening.pos.get("/register/close").location).text
+    assert "未送信・未連携の内容はありません" in admin.get("/operations/deliveries").text
+    answer = admin.post(f"/operations/deliveries/{owed}/resend")
+    assert (answer.status_code, "連携は解除されているため" in answer.text) == (409, True)
+    assert "連携対象外：連携解除" in admin.get(f"/operations/deliveries/{owed}").text
 
 
 def test_G4_a_terminal_of_the_api_is_told_of_a_link_that_was_ended(world: World) -> None:
