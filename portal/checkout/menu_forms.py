@@ -16,7 +16,14 @@ class MenuForm(Form):
     category = TextField("分類", most=50, required=False)
     price = NumberField("価格(税込・円)", low=0, high=MOST_YEN)
     tax = ChoiceField("税率", {"10": "10%", "8": "8%(軽減税率)"}, default="10")
-    position = NumberField("表示順", low=0, high=99_999, required=False, default=0)
+    position = NumberField(
+        "表示順",
+        low=0,
+        high=99_999,
+        required=False,
+        default=0,
+        hint="新規登録で0のときは、最後に追加します。",
+    )
     active = TickField("販売する", default=True)
     revision = NumberField("版", low=0, high=999_999_999, required=False, default=0)
 

@@ -84,7 +84,8 @@ class StaffForm(Form):
     email = MailField(
         "メールアドレス", most=254, required=False, hint="パスワードの再設定リンクと、通知の送り先です。"
     )
-    role = ChoiceField("権限", ROLE_LABELS)
+    # A new person starts with the fewest rights; more are given by a choice, never by overlooking one.
+    role = ChoiceField("権限", ROLE_LABELS, default="store_staff")
     store_ids = StoresField("担当店舗")
     active = TickField("ログインを許可", default=True)
     revision = NumberField("版", low=0, high=999_999_999, required=False, default=0)

@@ -118,6 +118,8 @@ def plan_of(
         raise UserError(str(error)) from None
     plan = Plan(sheet)
     importer.compare(session, actor, store, plan)
+    # Found in two passes; whoever mends the file goes through it from the top.
+    plan.sheet.faults.sort(key=lambda fault: fault.line)
     return plan
 
 

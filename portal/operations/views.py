@@ -69,7 +69,8 @@ def links() -> Response:
     page = min(pages, max(1, request.args.get("page", 1, type=int)))
     sums = {
         "stores": len(every), "linked": sum(row.linked for row in every),
-        "unmapped": sum(row.unmapped for row in every if row.linked),
+        "unmapped": sum(row.unmapped for row in every if row.linked and row.check is not None),
+        "unchecked": sum(row.linked and row.check is None for row in every),
         "preparing": sum(row.linked and not row.complete for row in every), "others": sum(not row.ours for row in every),
     }  # fmt: skip
     search = {"store": form.store.data or "", "name": form.name.data or "", "state": form.state.data or ""}

@@ -17,6 +17,15 @@
   document.addEventListener("htmx:afterSettle", reach);
   window.addEventListener("resize", reach);
 
+  // Hundreds of stores to tick: typing narrows the list, what is ticked stays ticked.
+  document.addEventListener("DOMContentLoaded", () => document.querySelectorAll("[data-narrows]").forEach((box) => {
+    const labels = document.getElementById(box.dataset.narrows).querySelectorAll("label");
+    const plain = (text) => text.normalize("NFKC").toLowerCase().trim();
+    box.hidden = false;
+    box.addEventListener("input", () => labels.forEach((label) => { label.hidden = !plain(label.textContent).includes(plain(box.value)); }));
+    box.addEventListener("keydown", (event) => { if (event.key === "Enter") event.preventDefault(); });
+  }));
+
   // One menu at a time; Esc and a press beside it close it.
   const close = (but) => document.querySelectorAll(".portal-menu details[open]").forEach((menu) => {
     if (menu !== but) menu.open = false;

@@ -177,6 +177,8 @@ class ChoiceField(_CleanField):
         if not typed and not self.required:
             return self.default
         known = "、".join(label for value, label in list(self.choices.items())[:8] if value)
+        if not known:
+            raise ValueError(f"{self.name_of}はまだ登録されていません。先に登録するか、空欄にしてください。")
         raise ValueError(f"{self.name_of}は次のいずれかを入力してください：{known}")
 
     def pre_validate(self, _form: BaseForm) -> None:

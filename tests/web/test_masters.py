@@ -143,8 +143,8 @@ def test_every_wrong_cell_is_named_by_row_and_column(world: World) -> None:
     page = admin.get(where).text
     found = re.findall(r"<tr><td>(\d+)</td><td>([^<]+)</td><td>([^<]+)</td></tr>", page)
     assert [(line, column) for line, column, _ in found] == [
-        ("2", "標準滞在時間(分)"), ("3", "テーブルリセット機能"), ("4", "店舗コード"), ("7", "店舗コード"), ("8", "－"),
-        ("5", "店舗名"),
+        ("2", "標準滞在時間(分)"), ("3", "テーブルリセット機能"), ("4", "店舗コード"), ("5", "店舗名"), ("7", "店舗コード"),
+        ("8", "－"),
     ]  # fmt: skip
     assert "件を登録" not in page
     assert admin.post(where).status_code == 422
@@ -155,6 +155,14 @@ def test_every_wrong_cell_is_named_by_row_and_column(world: World) -> None:
         or "%E3%82%A8" in faults.headers["Content-Disposition"]
     )
     assert len(read(faults.data.decode("utf-8-sig"))[1]) == 6
+
+
+def test_a_template_that_cannot_exist_is_not_asked_for_out_of_an_empty_list(world: World) -> None:
+    admin = world.login()
+    page = admin.get(
+        send(admin, "/imports/stores", "店舗コード,店舗名,店舗テンプレート\n300,A,標準\n").location
+    ).text
+    assert "店舗テンプレートはまだ登録されていません。先に登録するか、空欄にしてください。" in page
 
 
 NO_FILES: list[tuple[bytes | str, str]] = [("", "選択するか"), ("名前\nx\n", "見出しの行に「店舗コード」がありません"), ("店舗コード,謎\n1,2\n", "見出し「謎」は使用できません"),
@@ -225,6 +233,11 @@ def person(world: World, code: str, company: int = 1) -> Any:
 def staff_form(world: World, **more: Any) -> dict[str, Any]:
     return {"code": "s9", "name": "新人 三郎", "email": "", "role": "store_staff", "store_ids": [str(store_id(world))],
             "active": "1", **more}  # fmt: skip
+
+
+def test_L1_a_new_person_starts_with_the_fewest_rights(world: World) -> None:
+    page = world.login().get("/operations/staff/new").text
+    assert re.findall(r'<option value="(\w+)" selected', page) == ["store_staff"]
 
 
 def test_L1_a_person_is_registered_gets_a_link_and_logs_in(world: World) -> None:

@@ -71,6 +71,10 @@ def test_L9_dry_run_says_row_by_row_what_would_happen_and_changes_nothing(world:
                  "この店舗コードの店舗はありません", "「002」ではありませんか", "店舗コードが空です"):  # fmt: skip
         assert text in page, text
     assert good not in page
+    assert "「実行」を押してください" in page
+    useless = admin.get(plan(admin, "店舗コード,Client id\n999,C\n")).text
+    assert "実行できる行がありません。説明を確認し、「一覧を修正」を押してください。" in useless
+    assert "「実行」を押してください" not in useless
     assert (
         world.one("SELECT count(*) FROM pos.reservation_link WHERE store_id = :s", s=store_id(world, "002"))
         == 0
