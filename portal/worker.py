@@ -27,14 +27,12 @@ from sqlalchemy import text
 from portal import jobs
 from portal.database import bind_company, db
 from portal.factory import create_app, dispose
-from portal.link.delivery import Deliverer
+from portal.link.delivery import SILENT_LANES, Deliverer
 from portal.settings import Settings
 
 log = logging.getLogger("portal.worker")
 SWEEP_SECONDS = 2.0
 LANES_AT_ONCE = 200
-# As many in a row without an answer: the ledger is silent. No more wait at one time.
-SILENT_LANES = 3
 PATIENCE_SECONDS = 1.0
 HEARTBEAT_SECONDS = 5.0
 STALLED_SECONDS = 20.0
@@ -67,6 +65,7 @@ def sweep(app: Flask) -> int:
 
     # One at a time, so that a person's request is not one of many; but who waits for a silent ledger lets the
     # next begin: strictly one after the other, each would wait its ten seconds (found by make crash).
+    # No more wait at one time than are needed to know.
     with ThreadPoolExecutor(SILENT_LANES, "lane") as pool:
         under_way: set[Future[str]] = set()
         for lane in lanes:

@@ -33,6 +33,8 @@ MOST_BACKOFF = timedelta(seconds=15)
 # sweep had its turn as well nobody at a register waits for it.
 SILENT_BACKOFF = timedelta(seconds=10)
 HEAD_START = timedelta(seconds=5)
+# As many in a row without an answer: the ledger itself is silent.
+SILENT_LANES = 3
 RESEND = timedelta(days=3)
 Outcome = Literal["done", "busy", "failed", "silent", "idle"]
 # Whoever finds the lane free has it with the same statement; who finds nothing owed rolls it back.
@@ -184,7 +186,11 @@ class Deliverer:
             .values(answered_revision=Visit.revision - 1)
         )  # fmt: skip
         lane.ledger_version = signals.version
-        return self._next(session, turn, lane, now)
+        following = self._next(session, turn, lane, now)
+        if not following.states and not following.tables:
+            # Nothing else will say that the ledger is back.
+            answered(lane, now)
+        return following
 
     def _next(self, session: Session, turn: Turn, lane: DeliveryLane, now: datetime) -> Turn:
         """What is owed now, or the lease given back in the same transaction."""
@@ -201,7 +207,7 @@ class Deliverer:
         lane = session.get_one(DeliveryLane, turn.link.id, with_for_update=True, populate_existing=True)
         assert turn.tables is not None
         settled(session, lane, turn.tables, error, now)
-        _answered(lane, now)
+        answered(lane, now)
         return self._next(session, turn, lane, now)
 
     def _settle(self, session: Session, turn: Turn, answer: VisitBatchAnswer, *, last: bool) -> Turn:
@@ -232,7 +238,7 @@ class Deliverer:
             lane.lease_token, lane.lease_until = None, None
         following = self._next(session, turn, lane, now)
         lane.ledger_version = answer.version
-        _answered(lane, now)
+        answered(lane, now)
         return following
 
     def _failed(self, session: Session, link_id: uuid.UUID, lease: uuid.UUID, reason: str, wait: int) -> None:
@@ -309,7 +315,7 @@ class Deliverer:
         run_write(session, lambda s: fetch(s, PUT_OFF, values))
 
 
-def _answered(lane: DeliveryLane, now: datetime) -> None:
+def answered(lane: DeliveryLane, now: datetime) -> None:
     """The ledger answered: what was said of failures is over."""
     lane.last_ok_at, lane.next_try_at = now, now
     lane.failures, lane.failing_since, lane.last_error = 0, None, None

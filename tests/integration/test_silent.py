@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import uuid
 from collections import Counter
 from collections.abc import Callable
@@ -14,7 +15,9 @@ import pytest
 
 from portal import worker
 from portal.database import db
-from portal.jobs import counts
+from portal.jobs import counts, defer_soon, run_due
+from portal.link import tasks
+from portal.link.delivery import SILENT_LANES
 from portal.worker import sweep
 from tests.conftest import World
 from tests.floor import Evening
@@ -160,6 +163,36 @@ def test_M6_a_clock_that_was_set_back_does_not_keep_a_register_from_trying(
     assert owed(evening.world) == 0
 
 
+@pytest.mark.opened("evening")
+@pytest.mark.parametrize("what", ["asked again", "dropped"])
+def test_D2_a_store_that_owes_nothing_any_more_is_not_called_unreachable_for_ever(
+    evening: Evening, host: Host, what: str
+) -> None:
+    """What was refused is asked about while the ledger is silent; or what failed was dropped by a person."""
+    world = evening.world
+    host.silent = what == "dropped"
+    seat(evening, "A7")
+    host.silent = True
+    world.clock.offset += timedelta(seconds=11)
+    assert sweep(world.app) == 1
+    failing = "SELECT count(*) FROM pos.delivery_lane WHERE failing_since IS NOT NULL"
+    assert world.one(failing) == 1
+    host.silent = False
+    if what == "asked again":
+        world.clock.offset += timedelta(seconds=11)
+        assert sweep(world.app) == 1
+    else:
+        world.run("UPDATE pos.visit SET answered_revision = revision, dropped_at = now()")
+        world.run(
+            "UPDATE pos.delivery_lane SET checked_at = now() - interval '1 day', last_ok_at = now() - interval '1 day'"
+        )
+        with world.app.app_context():
+            defer_soon(tasks.check_links, company_id=None)
+        run_due(world.app)
+    assert world.one(failing) == 0
+    assert world.one("SELECT last_error FROM pos.delivery_lane") is None
+
+
 # -- many lanes
 
 
@@ -200,7 +233,8 @@ def accepts(request: httpx.Request) -> httpx.Response:
 def many(lanes: World, monkeypatch: pytest.MonkeyPatch) -> Host:
     """Three wait at once, so the time that passes is a third of what they wait in all."""
     monkeypatch.setattr(worker, "PATIENCE_SECONDS", 0.2)
-    made = Host(lanes, accepts, together=worker.SILENT_LANES)
+    monkeypatch.setattr(random, "shuffle", random.Random(3).shuffle)
+    made = Host(lanes, accepts, together=SILENT_LANES)
     monkeypatch.setattr(lanes.network, "handle_request", made)
     return made
 
@@ -218,7 +252,7 @@ def test_D1_the_lanes_of_a_silent_ledger_are_all_delivered_soon_after_it_is_back
     lanes: World, many: Host
 ) -> None:
     tried = sweeping(lanes, seconds=120)
-    assert max(tried) == worker.SILENT_LANES
+    assert max(tried) == SILENT_LANES
     assert owed(lanes) == STORES
     # Each finds a register that does not wait for it, whether it was tried or not.
     spared = (
@@ -227,7 +261,7 @@ def test_D1_the_lanes_of_a_silent_ledger_are_all_delivered_soon_after_it_is_back
     )
     assert lanes.one(spared, now=lanes.clock.now()) == STORES
     # Others are asked each time: none is the one that is always asked.
-    assert len(many.tokens) > 2 * worker.SILENT_LANES
+    assert len(many.tokens) > 2 * SILENT_LANES
     many.silent = False
     back = lanes.clock.now()
     while owed(lanes) and lanes.clock.now() < back + timedelta(minutes=5):
@@ -250,10 +284,23 @@ def test_D1_stores_that_are_silent_alone_do_not_hold_up_the_others(lanes: World,
         "UPDATE pos.delivery_lane SET next_try_at = now() - interval '2 minutes' WHERE store_id IN"
         " (SELECT id FROM pos.store WHERE code = ANY(:codes))", codes=[f"S{n + 1}" for n in range(7)],
     )  # fmt: skip
-    sweeping(lanes, seconds=40)
+    sweeping(lanes, seconds=60)
     assert owed(lanes) == 7
     lost: Any = lanes.one("SELECT count(*) FROM pos.delivery_lane WHERE last_error IS NOT NULL")
     assert lost == 7
     many.silent = False
     sweeping(lanes, seconds=30)
     assert owed(lanes) == 0
+
+
+def test_G4_links_are_not_asked_one_after_the_other_whether_they_stand_while_the_ledger_is_silent(
+    lanes: World, many: Host
+) -> None:
+    lanes.run("DELETE FROM pos.visit")
+    lanes.run("UPDATE pos.reservation_link SET linked_at = now() - interval '1 hour'")
+    for _ in range(2):
+        with lanes.app.app_context():
+            defer_soon(tasks.check_links, company_id=None)
+        run_due(lanes.app)
+    assert many.waited == [5.0] * 2 * SILENT_LANES
+    assert max(many.tokens.values()) == 1
