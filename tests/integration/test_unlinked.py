@@ -118,6 +118,28 @@ def test_L7_D1_who_sits_when_the_link_ends_is_not_to_be_linked_and_nobody_waits_
     assert "連携対象外：連携解除" in admin.get(f"/operations/deliveries/{owed}").text
 
 
+@pytest.mark.opened("evening")
+def test_L7_P7_after_a_new_link_staff_gives_back_by_hand_what_the_former_one_had_seated(world: World) -> None:
+    evening = Evening(world)
+    evening.do("予約(花子,A1,-5) / 配席(花子,A1)")
+    status = f"/reservations/{evening.ids['花子']}/status"
+    assert evening.ledger.post(status, status="before", reason="x").status_code == 409
+    store = world.one("SELECT id FROM pos.store WHERE company_id = 1 AND code = '001'")
+    admin = world.login()
+    assert admin.post(f"/operations/links/{store}/end").status_code == 303
+    evening.do("来店取消(A1)")
+    assert admin.post(f"/operations/links/{store}", client_id=issue(world.ledger_login())).status_code == 303
+    assert admin.post(f"/stores/tables/{store}/sync").status_code == 200
+    assert evening.ledger.post("/seats/sync").status_code == 200
+    evening.pos.post("/register/master-sync")
+    assert next(row for row in evening.waiting_list() if "花子" in row).startswith("配席済")
+    assert evening.ledger.post(status, status="before", reason="連携し直したため").status_code == 303
+    evening.do("配席(花子,A3)")
+    assert "花子" in evening.tiles()["A3"]
+    assert "連携済" in evening.tiles()["A3"]
+    assert [row for row in evening.rows() if "来店済み" in row and "A3" in row]
+
+
 def test_G4_a_terminal_of_the_api_is_told_of_a_link_that_was_ended(world: World) -> None:
     pos = world.register()
     kiosk = Kiosk(world)

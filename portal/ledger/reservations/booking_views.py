@@ -98,7 +98,7 @@ def _page(
         seal=seal(found or []), conflict=conflict, current=current, op_id=op_id or str(new_id()), status_of=status_word,
         name_of=shown_name, phone=phone, looked_up=looked_up or bool(phone_key(phone)),
         guest=recognise(session, shop.id, phone, row.id if row else None),
-        by_hand={s: STATUS[s] for s in service.allowed_by_hand(row)} if row is not None else {},
+        by_hand={s: STATUS[s] for s in service.allowed_by_hand(session, row)} if row is not None else {},
         back_day=business_date(row.start_at, shop.day_boundary_minutes).isoformat() if row is not None else None,
         events=history(session, row.id) if row is not None else [], lines=lines, actions=ACTIONS,
     )  # fmt: skip
@@ -268,7 +268,7 @@ def change_status(row_id: uuid.UUID) -> BaseResponse:
             row = _get(row_id)
     return render("ledger/reservation_status.html", "ask", status=status, row=row, form=form, name_of=shown_name,
                   status_of=status_word,
-                  by_hand={s: STATUS[s] for s in service.allowed_by_hand(row)})  # fmt: skip
+                  by_hand={s: STATUS[s] for s in service.allowed_by_hand(ledger_db.session(), row)})  # fmt: skip
 
 
 @blueprint.post("/reservations/<uuid:row_id>/phone")

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from portal.kernel.errors import ConflictError, NotFoundError
 from portal.kernel.fmt import hm
 from portal.ledger.events import STATUS, SYSTEM, Author, difference, history, record, snapshot
-from portal.ledger.models import Reservation, ReservationSeat, Seat
+from portal.ledger.models import PosLink, Reservation, ReservationSeat, Seat, VisitRecord
 from portal.ledger.reservations.apply import set_seats
 from portal.ledger.shops import lock_shop, touch
 
@@ -44,11 +44,20 @@ BY_HAND = {
 }
 
 
-def allowed_by_hand(row: Reservation) -> tuple[str, ...]:
-    """The statuses that staff may give a row by hand."""
+def _is_reported(session: Session, visit_id: uuid.UUID) -> bool:
+    """Whether the POS that seated the party still tells us of it: its link stands (L7)."""
+    standing = select(PosLink.id).join(VisitRecord, VisitRecord.link_id == PosLink.id)
+    return (
+        session.scalar(standing.where(VisitRecord.visit_id == visit_id, PosLink.ended_at.is_(None)))
+        is not None
+    )
+
+
+def allowed_by_hand(session: Session, row: Reservation) -> tuple[str, ...]:
+    """The statuses that staff may give a row by hand; all, where the link that seated the party is over."""
     if row.kind == "block":
         return ("before",) if row.status == "cancelled" else ()
-    if row.visit_id is not None:
+    if row.visit_id is not None and (row.kind == "walk_in" or _is_reported(session, row.visit_id)):
         return ("left",) if row.status == "seated" else ()
     return BY_HAND.get(row.status, ())
 
@@ -198,7 +207,7 @@ def set_status(
     row = get_row(session, shop_id, row_id, lock=True)
     if revision is not None and row.revision != revision:
         raise stale(session, row)
-    if status not in allowed_by_hand(row):
+    if status not in allowed_by_hand(session, row):
         raise ConflictError(
             f"ステータスを「{STATUS.get(status, status)}」に変更できません(現在は「{STATUS[row.status]}」です)。",
             "USENレジで配席したお客様は、USENレジで操作してください。",
@@ -213,6 +222,9 @@ def set_status(
             row.stay_minutes = min(2880, max(1, round((now - row.start_at) / timedelta(minutes=1))))
     else:
         row.ended_at = None
+    if status == "before" and row.visit_id is not None:
+        # Of a link that is over: the reservation waits for whoever seats it next.
+        row.visit_id, row.slip_number, row.points_used, row.before_visit = None, None, 0, None
     after: dict[str, Any] = {"status": status, "stay_minutes": row.stay_minutes}
     record(
         session, company_id=shop.company_id, shop_id=shop_id, at=now, by=by, action="status", reservation_id=row.id,
