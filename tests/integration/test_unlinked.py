@@ -156,7 +156,7 @@ def test_G4_a_terminal_of_the_api_is_told_of_a_link_that_was_ended(world: World)
     assert "予約連携が終了されています" in pos.get("/register/settings").text
 
 
-def test_reservations_seated_twice_by_an_earlier_version_survive_the_upgrade(
+def test_L7_reservations_seated_twice_and_debts_of_ended_links_survive_the_upgrade(
     server: EmbeddedPostgres,
 ) -> None:
     name = f"u{uuid.uuid4().hex[:12]}"
@@ -175,9 +175,27 @@ def test_reservations_seated_twice_by_an_earlier_version_survive_the_upgrade(
         db.execute("INSERT INTO pos.store (id, company_id, code, name) VALUES (%s, 1, '001', '店')", (store,))
         for minutes in (30, 10, 20):
             db.execute(insert, (store, reservation, minutes))
+        link = str(uuid.uuid4())
+        db.execute(
+            "INSERT INTO pos.reservation_link (id, company_id, store_id, provider, state, created_at, linked_at, ended_at)"
+            " VALUES (%s, 1, %s, 'otoseki', 'ended', now(), now(), now())", (link, store),
+        )  # fmt: skip
+        for status, answered in (("left", 1), ("left", 0), ("seated", 1)):
+            db.execute(
+                "INSERT INTO pos.visit (id, company_id, store_id, training, kind, link_id, party_size, business_date, start_at,"
+                " stay_minutes, seated_at, status, changed_at, created_at, answered_revision, attempted_revision) VALUES"
+                " (gen_random_uuid(), 1, %s, false, 'walk_in', %s, 2, '2026-11-24', now(), 60, now(), %s, now(), now(), %s, %s)",
+                (store, link, status, answered, answered),
+            )  # fmt: skip
     migrate.upgrade(owner)
     with psycopg.connect(plain, autocommit=True) as db:
-        rows = db.execute("SELECT repeats FROM pos.visit ORDER BY seated_at").fetchall()
+        # 0019: what a link that was ended before still owed is settled; what it was told of stays told.
+        found = db.execute(
+            "SELECT status, answered_revision, answer_code FROM pos.visit WHERE link_id = %s"
+            " ORDER BY answer_code NULLS FIRST, status", (link,),
+        ).fetchall()  # fmt: skip
+        assert found == [("left", 1, None), ("left", 1, "LINK_ENDED"), ("seated", 1, "LINK_ENDED")]
+        rows = db.execute("SELECT repeats FROM pos.visit WHERE link_id IS NULL ORDER BY seated_at").fetchall()
         assert rows == [(True,), (True,), (False,)]
         try:
             db.execute(insert, (store, reservation, 0))
