@@ -228,3 +228,6 @@ class EmbeddedPostgres:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
             time.sleep(0.05)
+        # The next start makes it anew; each run of the tests has a directory of its own.
+        with contextlib.suppress(OSError):
+            self.sockets.rmdir()

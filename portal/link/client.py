@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
+from time import monotonic
 from typing import TypeVar
 
 import httpx
@@ -15,6 +17,8 @@ from sqlalchemy.orm import Session
 from portal.link import contract as wire
 
 M = TypeVar("M", bound=BaseModel)
+# The name that is kept of a 429 (``DeliveryLane.last_error``).
+BUSY = "HTTP 429"
 LOCAL = "http://ledger.local"
 
 
@@ -31,7 +35,7 @@ class LedgerBusyError(LedgerUnavailableError):
     """429: asked too often. ``wait``: seconds until it may be asked again."""
 
     def __init__(self, wait: int) -> None:
-        super().__init__("HTTP 429")
+        super().__init__(BUSY)
         self.wait = wait
 
     @property
@@ -68,6 +72,25 @@ class TokenBox:
             raise LedgerProblemError(401, "UNAUTHORIZED") from error
 
 
+@dataclass(frozen=True)
+class Answer:
+    """An answer that was read to its end in time."""
+
+    status_code: int
+    headers: httpx.Headers
+    content: bytes
+
+
+def _read_until(coming: httpx.Response, until: float) -> bytes:
+    """The body. httpx bounds each read only: an answer that trickles in would hold up the person at the register."""
+    parts = []
+    for part in coming.iter_bytes():
+        parts.append(part)
+        if monotonic() > until:
+            raise httpx.ReadTimeout("the answer took too long")
+    return b"".join(parts)
+
+
 class LedgerClient:
     """Calls the ledger. ``transport`` is None for a network, or a WSGI transport for the same process."""
 
@@ -96,18 +119,20 @@ class LedgerClient:
         params: dict[str, str] | None = None,
         headers: dict[str, str] | None = None,
         seconds: float = 10.0,
-    ) -> httpx.Response:
+    ) -> Answer:
         if session is not None and session.in_transaction():
             raise OpenTransactionError(path)
         sent = {"Authorization": f"Bearer {token}"} if token else {}
         if body is not None:
             sent["Content-Type"] = "application/json"
+        until = monotonic() + seconds
         try:
-            answer = self._http.request(
+            with self._http.stream(
                 method, path, params=params, headers=sent | (headers or {}),
                 content=body.model_dump_json() if body is not None else None,
                 timeout=httpx.Timeout(seconds, connect=min(seconds, 2.0)),
-            )  # fmt: skip
+            ) as coming:  # fmt: skip
+                answer = Answer(coming.status_code, coming.headers, _read_until(coming, until))
         except httpx.HTTPError as error:
             self.tell(method, path, "unavailable")
             raise LedgerUnavailableError(type(error).__name__) from error
@@ -128,7 +153,7 @@ class LedgerClient:
         return answer
 
     @staticmethod
-    def _read(model: type[M], answer: httpx.Response) -> M:
+    def _read(model: type[M], answer: Answer) -> M:
         try:
             return model.model_validate_json(answer.content)
         except ValidationError as error:

@@ -17,7 +17,7 @@ from portal.database import fetch, run_write
 from portal.kernel.clock import Clock
 from portal.kernel.ids import new_id
 from portal.link.answers import add_notice, keep_answers
-from portal.link.client import LedgerClient, LedgerProblemError, LedgerUnavailableError, TokenBox
+from portal.link.client import BUSY, LedgerClient, LedgerProblemError, LedgerUnavailableError, TokenBox
 from portal.link.contract import MAX_STATES, Signals, TableList, VisitBatch, VisitBatchAnswer, VisitState
 from portal.link.models import DeliveryLane
 from portal.link.owed import Link, owed_states
@@ -331,7 +331,12 @@ def spared(error: str | None, next_try_at: datetime | None, now: datetime) -> bo
 
     Not further ahead than a back-off can be: a clock that was set back must not keep a register from trying.
     """
-    if not quiet(error) or next_try_at is None:
+    if next_try_at is None:
+        return False
+    if error == BUSY:
+        # It named the time itself (429).
+        return next_try_at - CUT_RETRY <= now < next_try_at
+    if not quiet(error):
         return False
     return next_try_at - SILENT_BACKOFF <= now < next_try_at + HEAD_START
 

@@ -6,7 +6,7 @@ import json
 import random
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +16,7 @@ import pytest
 from portal import worker
 from portal.database import db
 from portal.jobs import counts, defer_soon, run_due
-from portal.link import tasks
+from portal.link import client, tasks
 from portal.link.delivery import SILENT_LANES
 from portal.worker import sweep
 from tests.conftest import World
@@ -191,6 +191,57 @@ def test_D2_a_store_that_owes_nothing_any_more_is_not_called_unreachable_for_eve
         run_due(world.app)
     assert world.one(failing) == 0
     assert world.one("SELECT last_error FROM pos.delivery_lane") is None
+
+
+@pytest.mark.opened("evening")
+def test_M6_an_answer_that_trickles_in_is_not_waited_for_longer(
+    evening: Evening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each byte comes in time, all of them do not."""
+    world, inner, now = evening.world, evening.world.network.handle_request, [0.0]
+    monkeypatch.setattr(client, "monotonic", lambda: now[0])
+
+    class Trickle(httpx.SyncByteStream):
+        def __init__(self, body: bytes) -> None:
+            self.body = body
+
+        def __iter__(self) -> Iterator[bytes]:
+            for byte in self.body:
+                now[0] += 0.5
+                yield bytes([byte])
+
+    def slow(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, stream=Trickle(inner(request).read()))
+
+    monkeypatch.setattr(world.network, "handle_request", slow)
+    assert M6 in seat(evening, "A1")
+    assert now[0] <= 2.5
+    assert world.one("SELECT last_error FROM pos.delivery_lane") == "ReadTimeout"
+    monkeypatch.undo()
+    world.clock.offset += timedelta(seconds=11)
+    assert sweep(world.app) == 1
+    assert world.one("SELECT count(*) FROM ledger.reservation WHERE kind = 'walk_in'") == 1
+
+
+@pytest.mark.opened("evening")
+def test_M6_a_ledger_that_named_a_time_is_not_asked_before_by_each_press(
+    evening: Evening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def busy(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        return httpx.Response(429, json={"code": "RATE_LIMITED"}, headers={"Retry-After": "60"})
+
+    inner = evening.world.network.handle_request
+    monkeypatch.setattr(evening.world.network, "handle_request", busy)
+    for table in ("A1", "A2", "A3"):
+        assert M6 in seat(evening, table)
+    assert len(asked) == 1
+    monkeypatch.setattr(evening.world.network, "handle_request", inner)
+    evening.world.clock.offset += timedelta(seconds=61)
+    seat(evening, "A4")
+    assert owed(evening.world) == 0
 
 
 # -- many lanes
