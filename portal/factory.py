@@ -155,6 +155,7 @@ def create_app(
             "portal_menu": portal_menu(actor) if actor else [],
             "company_name": actor.company_name if actor else "",
             "home_url": url_for("home.top"),
+            "product_name": "USENレジ",
             "device": None,
             "bell_count": (lambda: notices_service.unread(db.session(), actor)) if actor else (lambda: 0),
         }

@@ -102,6 +102,7 @@ def create_ledger_app(settings: Settings, *, clock: Clock | None = None) -> Flas
         return {
             "ledger_user": g.get("ledger_user"),
             "home_url": url_for("ledger_reservations.index"),
+            "product_name": "お席トットくん",
             "is_gate": is_gate(),
         }
 

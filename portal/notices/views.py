@@ -28,10 +28,10 @@ STATES = {"waiting": ("warn", "hourglass-split", "送信待ち"), "sent": ("ok",
 def place(alert: Alert) -> str:
     """Where the trouble is looked into."""
     if alert.kind == "mapping":
-        return url_for("tables.store", store_id=alert.store_id)
+        return url_for("mapping.store", store_id=alert.store_id)
     if alert.kind == "link_cut" and g.actor.role == "company_admin":
         return url_for("operations.detail", store_id=alert.store_id)
-    return url_for("operations.deliveries")
+    return url_for("operations.deliveries", store=alert.store_id)
 
 
 @blueprint.get("/")

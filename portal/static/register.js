@@ -70,6 +70,16 @@
     if (place !== null) window.scrollTo(0, Number(place));
   });
 
+  // A hall of 120 tables: whoever comes back from a table sees that part of the hall, not its first row.
+  const hall = "place:" + location.pathname;
+  window.addEventListener("pagehide", () => {
+    if (document.querySelector("[data-keeps-place]")) sessionStorage.setItem(hall, String(window.scrollY));
+  });
+  document.addEventListener("DOMContentLoaded", () => {
+    const place = sessionStorage.getItem(hall);
+    if (place !== null && document.querySelector("[data-keeps-place]")) window.scrollTo(0, Number(place));
+  });
+
   // Back to a form after its press (bfcache): show what stands now instead of what was sent.
   window.addEventListener("pageshow", (event) => { if (event.persisted && !document.querySelector("[data-live]")) location.reload(); });
   document.addEventListener("DOMContentLoaded", () => document.querySelectorAll("[data-picks]").forEach((picks) => press(document.getElementById(picks.dataset.picks))));

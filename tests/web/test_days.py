@@ -173,6 +173,13 @@ def test_Y2_Y7_points_are_booked_as_売上ポイント_and_open_returns_are_list
     assert "ポイントの返却が済んでいません　500ポイント" in page
     assert "食ベログ" in page
     assert "取消 1件 −¥500" in page
+    # The rates add up to the sales above them; what was voided comes after.
+    assert (
+        page.index("売上合計(税込)")
+        < page.index("うち10%対象")
+        < page.index(">伝票取消<")
+        < page.index("取消後の合計")
+    )
     # Sold and given back on the same day: the drawer holds what it held before.
     assert 'name="expected_yen" value="0"' in page
 

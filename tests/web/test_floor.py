@@ -329,7 +329,10 @@ def test_P8_an_order_after_the_payment_says_who_took_it_and_leads_back_to_the_ta
     assert "19:00に接客 次郎さん(POS-2)の操作で会計済みになりました" in answer.text
     assert 'href="/register/tables">テーブル一覧へ戻る' in answer.text
     assert "トップへ戻る" not in answer.text
-    assert "トップへ戻る" in evening.pos.get("/nowhere").text
+    for browser, product in ((evening.pos, "USENレジ"), (evening.ledger, "お席トットくん")):
+        lost = browser.get("/nowhere").text
+        assert "トップへ戻る" in lost
+        assert f"<title>エラー | {product}</title>" in lost
 
 
 def test_会計_a_long_slip_scrolls_by_itself_and_can_be_reached_by_keys(evening: Evening) -> None:
@@ -526,3 +529,7 @@ def test_a_full_floor_asks_the_database_no_more_than_an_empty_one(evening: Eveni
     assert evening.pos.get(paths[0]).text.count('id="tile-') == 210
     assert evening.pos.get(paths[1]).text.count("配席待ち") >= 300
     assert many == few
+    # A hall of this size stands closer together, and keeps its place over a visit to a table.
+    hall = classed(parse(evening.pos.get(paths[0]).text), "floor-many")
+    assert hall is not None
+    assert hall.get("data-keeps-place") is not None

@@ -162,6 +162,13 @@ def test_a_refusal_older_than_an_hour_and_a_mapping_below_100_are_told(world: Wo
     )  # fmt: skip
     every_minute(world)
     assert world.one("SELECT count FROM pos.alert WHERE kind = 'mapping'") == 1
+    # 「確認する」 leads to where it can be mended, of this store.
+    store, shown = (
+        world.one("SELECT store_id FROM pos.alert WHERE kind = 'mapping'"),
+        world.login().get("/notices/").text,
+    )
+    assert f'href="/mapping/{store}"' in shown
+    assert f'href="/operations/deliveries?store={store}"' in shown
     down(world)
     world.run("UPDATE pos.reservation_link SET cut_at = now()")
     every_minute(world)
