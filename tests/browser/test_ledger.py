@@ -150,3 +150,28 @@ def test_G1_the_timetable_by_finger(address: str, chromium: Browser) -> None:
     look(page, "ledger-list-portrait")
     page.get_by_role("link", name="座席管理").click()
     look(page, "ledger-seats-portrait")
+
+
+def test_L1_a_colleague_is_added_and_begins_on_the_phone(address: str, chromium: Browser) -> None:
+    """アカウント管理 and パスワード変更, by what a person sees."""
+    page = person(chromium).new_page()
+    enter(page, address)
+    page.get_by_role("link", name="アカウント管理").click()
+    page.get_by_label("ログインID").fill("shibuya-sato")
+    page.get_by_label("名前").fill("佐藤 花")
+    page.get_by_role("button", name="追加").click()
+    password = page.locator("#issued-password").inner_text()
+    look(page, "ledger-accounts")
+    phone = person(chromium, width=390, height=844, touch=True).new_page()
+    phone.goto(address + "/ledger/")
+    phone.get_by_label("ログインID").fill("shibuya-sato")
+    phone.get_by_label("パスワード").fill(password)
+    phone.get_by_role("button", name="ログイン", exact=True).click()
+    expect(phone.get_by_text("仮パスワードでログインしています。")).to_be_visible()
+    look(phone, "ledger-password-phone")
+    phone.get_by_label("現在のパスワード").fill(password)
+    phone.locator("#f-password").fill("my-own-Password")
+    phone.get_by_label("新しいパスワード(確認)").fill("my-own-Password")
+    phone.get_by_role("button", name="変更する").click()
+    expect(phone.get_by_text("パスワードを変更しました。")).to_be_visible()
+    expect(phone.get_by_role("link", name="アカウント管理")).to_have_count(0)
