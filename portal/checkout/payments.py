@@ -31,6 +31,7 @@ from portal.identity.service import Actor
 from portal.kernel.errors import NotFoundError, UserError
 from portal.kernel.fmt import yen
 from portal.kernel.ids import new_id
+from portal.link import feed
 from portal.register.service import Device, once
 from portal.visits.models import Visit
 from portal.visits.service import bump, release_tables, waiting_only
@@ -47,16 +48,33 @@ class Tender:
 
 
 def enter(session: Session, device: Device, op_id: uuid.UUID, visit_id: uuid.UUID, now: datetime) -> None:
-    """会計 is opened from the tables: a points line that was removed is back (Y3)."""
+    """会計 is opened from the tables: a points line that was removed is back (Y3), and of the amount fetched last."""
 
     def work(s: Session) -> dict[str, Any]:
         bill = locked(s, device, visit_id)
-        if bill.slip is not None and bill.slip.points_removed:
+        changed = _take_over_points(s, bill)
+        if bill.slip is not None and (changed or bill.slip.points_removed):
             bill.slip.points_removed = False
             bills.touch(s, bill.slip, accepts_points=accepts_points(device))
         return {}
 
     once(session, device, op_id, "enter", now, work)
+
+
+def _take_over_points(session: Session, bill: Bill) -> bool:
+    """The reservation's points as they were fetched last: it may have been seated from an older list (Y2, Y4, C5)."""
+    visit = bill.visit
+    if visit.link_id is None or visit.reservation_id is None or bill.parts:
+        return False
+    item = feed.newest(session, visit.link_id, visit.reservation_id)
+    if item is None or (item.site_points, item.site_name) == (visit.site_points, visit.site_name):
+        return False
+    before, after = f"予約サイトポイント {visit.site_points:,} ", f"予約サイトポイント {item.site_points:,} "
+    visit.memo = visit.memo.replace(before, after)
+    visit.site_points, visit.site_name = item.site_points, item.site_name
+    if bill.slip is not None:
+        bill.slip.points_limit = None
+    return True
 
 
 def _add(session: Session, device: Device, bill: Bill, slip: Slip, tender: Tender) -> Bill:

@@ -45,3 +45,28 @@ def test_every_rule_has_a_row_that_is_allowed_and_one_that_is_refused() -> None:
     rules = {f"Y{i}" for i in range(1, 8)} | {"O9", "O10", "O11", "O12"}
     assert rules | {"O7"} <= allowed
     assert rules <= refused
+
+
+def test_Y2_Y4_points_that_changed_since_the_handys_list_are_those_of_the_bill(world: World) -> None:
+    """Seated from a list of before; whichever terminal fetches later, checkout opens with what is reserved now."""
+    till = Till(world)
+    till.do("予約(花子,A1,-5,ポイント=500) / HANDY / 更新")
+    world.run("UPDATE ledger.reservation SET site_points = 200 WHERE guest_name = '花子'")
+    world.run("UPDATE ledger.shop SET version = version + 1")
+    form = f"/register/seat/{till.table('A1')}?reservation={till.ids['花子']}"
+    assert "予約サイトポイント 500 (食ベログ)" in till.pos.get(form).text
+    memo = {
+        "memo": "予約サイトポイント 500 (食ベログ) 窓側",
+        "party_size": "2",
+        "reservation": till.ids["花子"],
+    }
+    till.press(f"/register/seat/{till.table('A1')}", **memo)
+    till.do("注文(A1) / 端末(POS-2) / 更新 / 会計へ(A1)")
+    assert "残り ¥400" in till.message
+    assert "予約サイトポイント 200 (食ベログ) 窓側" in till.message
+    till.do("外す(A1,予約サイトポイント) / 支払い(A1,予約サイトポイント,201)")
+    assert "予約時のポイントより多く利用できません。" in till.message
+    till.do("会計へ(A1) / 会計する(A1,400)")
+    assert till.status == 303, till.message
+    expect_points(till, "花子=200")
+    expect_returns(till, "")
