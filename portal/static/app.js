@@ -37,10 +37,11 @@
   });
   document.addEventListener("htmx:afterRequest", (event) => event.target.closest?.("form")?.removeAttribute("aria-busy"));
 
-  // A refused form is the answer to a POST: without this, back and reload end on the browser's own 「フォーム再送信の確認」.
+  // The page is the answer to a POST (a refused form, an issued code): without this, back and reload end on the browser's own
+  // 「フォーム再送信の確認」, or do the same once more.
   document.addEventListener("DOMContentLoaded", () => {
     const from = document.referrer;
-    if ("refused" in document.body.dataset && from.startsWith(location.origin + "/")) history.replaceState(null, "", from);
+    if ("answered" in document.body.dataset && from.startsWith(location.origin + "/")) history.replaceState(null, "", from);
   });
 
   const openers = new WeakMap();

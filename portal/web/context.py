@@ -62,7 +62,7 @@ def is_htmx() -> bool:
 
 def render(template: str, block: str | None = None, *, status: int = 200, **values: Any) -> Response:
     """The page, or for an HTMX request only its named block: so page and partial cannot drift."""
-    mark_refused(status)
+    mark_answered(status)
     body = (
         render_block(template, block, **values)
         if block and is_htmx()
@@ -73,12 +73,14 @@ def render(template: str, block: str | None = None, *, status: int = 200, **valu
     return response
 
 
-def mark_refused(status: int) -> None:
-    """The page answers a refused POST: its entry in the browser's history becomes the form again (app.js).
+def mark_answered(status: int) -> None:
+    """The page is the answer to a POST: its entry in the browser's history becomes the form again (app.js).
+
+    So back and reload neither end on the browser's question nor issue a second Client id.
 
     Not for 5xx: there a reload sends the same form once more, which is what its text asks for.
     """
-    g.refused = request.method == "POST" and 400 <= status < 500
+    g.answered = request.method == "POST" and status < 500
 
 
 def go(location: str) -> BaseResponse:
@@ -165,7 +167,7 @@ def problem_page(status: int, message: str, remedy: str) -> Response:
     if status >= 500 and "_login_user" not in g:
         # The page must not ask the database who is there: it may be what failed.
         g._login_user = AnonymousUserMixin()
-    mark_refused(status)
+    mark_answered(status)
     values = {"message": message, "remedy": remedy, "status": status, "request_id": g.get("request_id", "")}
     if is_htmx():
         response = make_response(render_template("errors/fragment.html", **values), status)

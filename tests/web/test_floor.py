@@ -288,9 +288,9 @@ def test_P5_the_message_offers_予約時間を今に変更_only_where_the_store_
 def test_a_refused_form_gives_its_place_in_the_history_back(evening: Evening) -> None:
     """app.js: back and reload show the form again, never the browser's question about sending twice."""
     path = f"/register/seat/{evening.table('A1')}"
-    assert "data-refused" in evening.pos.post(path, op_id=op(), party_size="").text
-    assert "data-refused" in evening.pos.post(f"/register/tables/{evening.table('A1')}/block", op_id="").text
-    assert "data-refused" not in evening.pos.get(path).text
+    assert "data-answered" in evening.pos.post(path, op_id=op(), party_size="").text
+    assert "data-answered" in evening.pos.post(f"/register/tables/{evening.table('A1')}/block", op_id="").text
+    assert "data-answered" not in evening.pos.get(path).text
 
 
 def test_注文_the_pressed_button_says_how_many_stand_on_the_slip(evening: Evening) -> None:

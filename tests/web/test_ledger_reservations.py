@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -311,6 +312,33 @@ def test_G1_a_guest_is_known_by_phone_however_it_is_typed(world: World) -> None:
     assert "はじめて" in other.post("/reservations/guest", HX, phone="090-1111-2222").text
 
 
+def searched(ledger: Browser, **wanted: str) -> str:
+    """Where a search leads: an address that shows it again, and in which nothing of it can be read."""
+    answer = ledger.post("/", **wanted)
+    assert answer.status_code == 303
+    assert not [typed for typed in wanted.values() if len(typed) > 1 and quote(typed) in answer.location]
+    return str(answer.location)
+
+
+def test_G1_a_search_is_there_again_after_back_or_reload_and_for_its_own_shop_only(world: World) -> None:
+    ledger = world.ledger_login()
+    book(ledger)
+    ledger.get("/")
+    there = searched(ledger, name="試験", start="2026-12-01")
+    for _ in range(2):
+        shown = ledger.get(there).text
+        assert "検索結果" in shown
+        assert 'value="試験"' in shown
+        assert 'value="2026-12-01"' in shown
+        assert "試験 花子" in shown
+    for word in (there.split("found=")[1][:-4], "あ", ""):
+        assert "検索結果" not in ledger.get(f"/?found={quote(word)}").text
+    assert "検索結果" not in world.ledger_login("10001-2").get(there).text
+    world.clock.offset += timedelta(hours=13)
+    late = world.ledger_login().get(there)
+    assert (late.status_code, "検索結果" in late.text) == (200, False)
+
+
 def test_G1_search_by_name_phone_dates_and_status(world: World) -> None:
     ledger = world.ledger_login()
     book(ledger)
@@ -318,7 +346,7 @@ def test_G1_search_by_name_phone_dates_and_status(world: World) -> None:
     ledger.get("/")
 
     def found(**wanted: str) -> list[str]:
-        answer = ledger.post("/", **wanted)
+        answer = ledger.get(searched(ledger, **wanted))
         assert answer.status_code == 200
         return [name for name in ("試験 花子", "山田 次郎") if name in answer.text.split('id="rows"')[1]]
 
@@ -333,7 +361,7 @@ def test_G1_search_by_name_phone_dates_and_status(world: World) -> None:
     wrong = ledger.post("/", start="2026-12-25", end="2026-12-24")
     assert wrong.status_code == 422
     assert "来店日(開始)以降" in wrong.text
-    empty = ledger.post("/", name="だれもいない")
+    empty = ledger.get(searched(ledger, name="だれもいない"))
     assert "条件に合う予約はありません。" in empty.text
 
 
@@ -355,7 +383,7 @@ def test_G1_long_lists_have_pages_and_an_order(world: World) -> None:
     partial = ledger.get("/?day=2026-12-24&page=2", **HX).text
     assert partial.lstrip().startswith('<div id="rows"')
     assert "51-100 / 120" in partial
-    found = ledger.post("/", name="ページ", page="3", sort="name")
+    found = ledger.get(searched(ledger, name="ページ", page="3", sort="name"))
     assert "ページ 101" in rows(found.text)[0]
     assert ledger.get("/?day=2026-12-24&page=x&sort=zz&status=zz").status_code == 200
 

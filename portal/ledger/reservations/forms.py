@@ -74,7 +74,7 @@ class BookingForm(Form):
 
 
 class SearchForm(Form):
-    """予約台帳: what to look for. Sent as a post, so that names and phones stay out of addresses and logs."""
+    """予約台帳: what to look for. Sent as a post, so that names and phones stay out of addresses and logs (searches.py)."""
 
     name = TextField("予約者名", most=50, required=False)
     phone = CodeField("電話番号", most=20, required=False)

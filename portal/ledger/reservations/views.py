@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import date, timedelta
 from urllib.parse import quote
 
-from flask import Blueprint, Response, g, request
+from flask import Blueprint, Response, g, request, url_for
+from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response as BaseResponse
 
 from portal.database import run_write
@@ -26,12 +27,15 @@ from portal.ledger.reservations.listing import (
     to_csv,
 )
 from portal.ledger.reservations.queries import seats_of
+from portal.ledger.reservations.searches import open_search, seal_search
 from portal.web.clock import AppClock
-from portal.web.context import permission, render
+from portal.web.context import go, permission, render
 from portal.web.live import live
 
 blueprint = Blueprint("ledger_reservations", __name__)
 clock = AppClock()
+# The fields of a search that its address keeps.
+KEPT = ("name", "phone", "start", "end", "status", "sort", "page")
 
 
 def this_shop() -> Shop:
@@ -75,6 +79,10 @@ def _of_day(shop: Shop, day: date) -> Criteria:
 @live(shop_live)
 def index() -> Response:
     shop = this_shop()
+    typed = open_search(shop.id, request.args["found"], clock.now()) if "found" in request.args else None
+    if typed is not None:
+        form = _checked(MultiDict(typed))
+        return _page(shop, _criteria(shop, form), form.page.data or 1, form=form, day=None)
     day = asked_day(shop, request.args.get("day"))
     page = request.args.get("page", "1")
     number = int(page) if page.isascii() and page.isdigit() and len(page) < 6 else 1
@@ -93,8 +101,8 @@ def _criteria(shop: Shop, form: SearchForm) -> Criteria:
     return Criteria(start, end, form.name_key, form.phone.data or "", form.status.data or "", form.sort.data or "time")  # fmt: skip
 
 
-def _checked() -> SearchForm:
-    form = SearchForm()
+def _checked(typed: MultiDict[str, str] | None = None) -> SearchForm:
+    form = SearchForm() if typed is None else SearchForm(formdata=typed)
     if form.validate() and form.start.data and form.end.data and form.start.data > form.end.data:
         form.fail("end", "来店日(終了)は、来店日(開始)以降の日付を入力してください。")
     return form
@@ -102,12 +110,16 @@ def _checked() -> SearchForm:
 
 @blueprint.post("/")
 @permission("ledger")
-def search() -> Response:
-    """Search by name, phone, dates and status; nothing of it stands in the address."""
+def search() -> BaseResponse:
+    """Search by name, phone, dates and status; nothing of it can be read in the address.
+
+    Leads to an address, so that back from a reservation shows the search again and not the browser's error.
+    """
     shop, form = this_shop(), _checked()
     if form.messages:
         return _page(shop, _of_day(shop, asked_day(shop, None)), 1, form=form, day=None, status=422)
-    return _page(shop, _criteria(shop, form), form.page.data or 1, form=form, day=None)
+    typed = {key: request.form[key] for key in KEPT if request.form.get(key)}
+    return go(url_for("ledger_reservations.index", found=seal_search(shop.id, typed, clock.now())))
 
 
 @blueprint.post("/reservations.csv")
