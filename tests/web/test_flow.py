@@ -455,7 +455,8 @@ def test_L7_unlinked_and_linked_again_with_a_fresh_client_id(world: World, fault
     world.network.fault = "down"
     seat(pos, world.table("A1"))
     page = admin.get(f"/operations/links/{store}").text
-    assert "未送信・未連携の来店1件は、お席トットくんに反映されません" in page
+    for part in (page, page.split("<noscript>")[1].split("</noscript>")[0]):
+        assert "未送信・未連携の来店1件は、お席トットくんに反映されません" in part
     world.network.fault = fault
     assert admin.post(f"/operations/links/{store}/end").status_code == 303
     assert "未連携" in admin.get(f"/operations/links/{store}").text

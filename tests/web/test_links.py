@@ -56,6 +56,8 @@ def test_G4_used_when_and_by_which_store(world: World) -> None:
     name = world.one("SELECT pos_store_name FROM ledger.pos_link WHERE ended_at IS NULL")
     assert name in page
     assert "座席のマッピングも解除されます" in page
+    # Said, and done, without JavaScript too.
+    assert "座席のマッピングも解除されます" in page.split("<noscript>")[1].split("</noscript>")[0]
 
 
 @pytest.mark.opened("now")
