@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING
 
 import click
 import httpx
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
 
-from portal import asgi, migrate, worker
+from portal import asgi, customers, migrate, worker
 from portal import demo as demo_data
 from portal.conformance.bench import CASES
 from portal.conformance.run import conformance
@@ -35,7 +37,7 @@ from portal.settings import Settings, SettingsError
 from portal.web import logs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @click.group()
@@ -129,8 +131,6 @@ def serve(only: str | None) -> None:
 @main.command("worker")
 def worker_command() -> None:
     """送信待ちをお席トットくんへ届けるワーカーを起動します."""
-    # On one machine the person at the register comes before a backlog.
-    os.nice(5)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -158,6 +158,46 @@ def ledger_password(login: str) -> None:
             ) from None
         finally:
             dispose(app)
+    click.echo(f"仮パスワード：{password} (7日間有効。最初のログインで変更します)")
+
+
+def _as_operator(work: Callable[[Session], str]) -> str:
+    """Run ``work`` in a session of the owner and commit; a refusal becomes the command's error."""
+    with _database() as settings:
+        if settings.owner_database_url is None:
+            raise click.ClickException("OWNER_DATABASE_URL を指定してください。")
+        engine = create_engine(settings.owner_database_url)
+        try:
+            with Session(engine) as session:
+                return run_write(session, work)
+        except UserError as error:
+            raise click.ClickException(error.message + error.remedy) from None
+        finally:
+            engine.dispose()
+
+
+@main.command("company-add")
+@click.argument("code")
+@click.argument("name")
+@click.option("--admin", default="admin", show_default=True, help="最初の企業管理者の担当者コード")
+def company_add(code: str, name: str, admin: str) -> None:
+    """企業コードCODEの企業と、最初の企業管理者を登録します."""
+    path = _as_operator(lambda s: customers.add_company(s, code, name, admin, SystemClock().now()))
+    click.echo(
+        f"企業「{name}」を登録しました。最初のパスワードは、ポータルの次のアドレスで設定します(24時間有効、1回限り)。"
+    )
+    click.echo(path)
+
+
+@main.command("ledger-shop-add")
+@click.argument("shop_id")
+@click.argument("name")
+@click.option("--login", required=True, help="最初の管理者のログインID")
+@click.option("--of", help="同じ企業の、登録済みの店舗ID(省略すると新しい企業)")
+def ledger_shop_add(shop_id: str, name: str, login: str, of: str | None) -> None:
+    """お席トットくんに店舗IDがSHOP_IDの店舗と、最初の管理者を登録します."""
+    password = _as_operator(lambda s: customers.add_shop(s, shop_id, name, login, SystemClock().now(), of=of))
+    click.echo(f"店舗「{name}」を登録しました。ログインID：{login}")
     click.echo(f"仮パスワード：{password} (7日間有効。最初のログインで変更します)")
 
 

@@ -1,0 +1,99 @@
+"""The first steps of a customer, by whoever runs the product; everything after them has a screen.
+
+Both functions want a session of the owner: nobody is logged in yet whose company could bound it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+import uuid
+from datetime import datetime
+
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from portal.audit.models import record
+from portal.database import constraint_name
+from portal.identity.models import Staff
+from portal.identity.people import NO_PASSWORD
+from portal.identity.service import Actor, issue_reset
+from portal.kernel.errors import UserError
+from portal.ledger.accounts import people
+from portal.ledger.accounts.service import LedgerUser
+from portal.ledger.models import Shop
+from portal.stores.models import Company
+
+OPERATOR = "サポートセンター"
+NOBODY = uuid.UUID(int=0)
+LONGEST_NAME = 100
+
+
+def add_company(session: Session, code: str, name: str, admin: str, now: datetime) -> str:
+    """A company of the POS and its first 企業管理者; gives the path of the link under which that person sets a password.
+
+    UserError: a code that cannot be typed at the login, or one that is taken.
+    """
+    code, admin, name = _code("企業コード", code), _code("担当者コード", admin), _name(name)
+    session.execute(text("LOCK TABLE pos.company IN SHARE ROW EXCLUSIVE MODE"))
+    number = (session.scalar(select(func.max(Company.id))) or 0) + 1
+    session.add(Company(id=number, code=code, name=name))
+    _unique(session, "uq_company_code", f"企業コード「{code}」はすでに登録されています。")
+    staff = Staff(
+        company_id=number, code=admin, name="企業管理者", role="company_admin", password_hash=NO_PASSWORD
+    )
+    session.add(staff)
+    session.flush()
+    actor = Actor(NOBODY, NOBODY, number, name, code, OPERATOR, "company_admin")
+    record(session, company_id=number, at=now, action="staff_saved", target=admin, actor_id=None, actor_label=OPERATOR,
+           after={"code": admin, "name": staff.name, "role": staff.role})  # fmt: skip
+    return f"/password/reset/{issue_reset(session, actor, staff.id, now)}"
+
+
+def add_shop(
+    session: Session, public_id: str, name: str, login: str, now: datetime, *, of: str | None = None
+) -> str:
+    """A shop of お席トットくん and its first 管理者; gives that person's 仮パスワード.
+
+    ``of``: the 店舗ID of a shop of the same customer; without it the customer is a new one. UserError: an id that is
+    taken, or unknown.
+    """
+    public_id, login, name = _code("店舗ID", public_id), _code("ログインID", login), _name(name)
+    session.execute(text("LOCK TABLE ledger.shop IN SHARE ROW EXCLUSIVE MODE"))
+    if of is None:
+        customer = (session.scalar(select(func.max(Shop.company_id))) or 0) + 1
+    else:
+        known = session.scalar(select(Shop.company_id).where(Shop.public_id == of))
+        if known is None:
+            raise UserError(f"店舗ID「{of}」の店舗はありません。", "店舗IDをご確認ください。")
+        customer = known
+    shop = Shop(company_id=customer, public_id=public_id, name=name)
+    session.add(shop)
+    _unique(session, "uq_shop_public_id", f"店舗ID「{public_id}」はすでに登録されています。")
+    operator = LedgerUser(NOBODY, customer, shop.id, name, OPERATOR)
+    return people.add(session, operator, {"login": login, "name": "管理者", "role": "manager"}, now)
+
+
+def _code(what: str, given: str) -> str:
+    code = unicodedata.normalize("NFKC", given).strip()
+    if not re.fullmatch(r"[A-Za-z0-9._-]{3,32}", code):
+        raise UserError(f"{what}は3文字から32文字の半角英数字と記号(- _ .)で指定してください。")
+    return code
+
+
+def _name(given: str) -> str:
+    name = given.strip()
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        raise UserError(f"名称は1文字から{LONGEST_NAME}文字で指定してください。")
+    return name
+
+
+def _unique(session: Session, constraint: str, taken: str) -> None:
+    try:
+        session.flush()
+    except IntegrityError as error:
+        if constraint_name(error) != constraint:
+            raise
+        session.rollback()
+        raise UserError(taken, "別のコードを指定してください。") from None
