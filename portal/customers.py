@@ -45,10 +45,29 @@ def add_company(session: Session, code: str, name: str, admin: str, now: datetim
     )
     session.add(staff)
     session.flush()
-    actor = Actor(NOBODY, NOBODY, number, name, code, OPERATOR, "company_admin")
     record(session, company_id=number, at=now, action="staff_saved", target=admin, actor_id=None, actor_label=OPERATOR,
            after={"code": admin, "name": staff.name, "role": staff.role})  # fmt: skip
-    return f"/password/reset/{issue_reset(session, actor, staff.id, now)}"
+    return _link(session, number, name, code, staff.id, now)
+
+
+def admin_link(session: Session, code: str, admin: str, now: datetime) -> str:
+    """The path of a new link for a 企業管理者 who has nobody else to ask. UserError where there is no such person."""
+    found = session.execute(
+        select(Company, Staff.id)
+        .join(Staff, Staff.company_id == Company.id)
+        .where(Company.code == code, Staff.code == admin, Staff.role == "company_admin", Staff.active)
+    ).first()
+    if found is None:
+        raise UserError(
+            f"企業コード「{code}」に、企業管理者「{admin}」は登録されていません。", "コードをご確認ください。"
+        )
+    company, staff_id = found
+    return _link(session, company.id, company.name, company.code, staff_id, now)
+
+
+def _link(session: Session, number: int, name: str, code: str, staff_id: uuid.UUID, now: datetime) -> str:
+    actor = Actor(NOBODY, NOBODY, number, name, code, OPERATOR, "company_admin")
+    return f"/password/reset/{issue_reset(session, actor, staff_id, now)}"
 
 
 def add_shop(
