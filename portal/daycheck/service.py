@@ -27,7 +27,7 @@ from portal.link.owed import Link
 from portal.mapping.service import need_link
 from portal.stores.models import Store
 from portal.tables.models import DiningTable
-from portal.visits.domain import delivery_number, delivery_state
+from portal.visits.domain import LINK_ENDED, delivery_number, delivery_state
 from portal.visits.models import Occupancy, Visit
 from portal.visits.service import bump
 
@@ -75,7 +75,11 @@ def compare(session: Session, asked: Asked, window: ReservationWindow) -> tuple[
         for w in window.walk_ins
     ]
     named = [row.visit_id for row in theirs if row.visit_id is not None]
-    known = set(session.scalars(select(Visit.id).where(Visit.id.in_(named)))) if named else set()
+    # Who is over here and still sits there, because the link of then has ended, is told by nobody (L7): a difference.
+    sitting = [row.visit_id for row in theirs if row.status == "seated" and row.visit_id is not None]
+    untold = (Visit.answer_code == LINK_ENDED) & (Visit.status != "seated") & Visit.id.in_(sitting)
+    wanted = select(Visit.id).where(Visit.id.in_(named), untold.is_not(True))
+    known = set(session.scalars(wanted)) if named else set()
     return len(ours), differences(ours, theirs, (asked.start, asked.end), known)
 
 

@@ -133,8 +133,17 @@ def test_L7_P7_after_a_new_link_staff_gives_back_by_hand_what_the_former_one_had
     assert evening.ledger.post("/seats/sync").status_code == 200
     evening.pos.post("/register/master-sync")
     assert next(row for row in evening.waiting_list() if "花子" in row).startswith("配席済")
+    # The day check names it (D3), and no longer once it is put right.
+    day, found = (
+        f"{world.clock.now().astimezone(TOKYO):%Y-%m-%d}",
+        "SELECT jsonb_path_query_array(body, '$[*].fix') FROM pos.day_check",
+    )
+    assert admin.post(f"/day-check/{store}", day=day).status_code == 303
+    assert world.one(found) == ["ledger"]
     assert evening.ledger.post(status, status="before", reason="連携し直したため").status_code == 303
     evening.do("配席(花子,A3)")
+    assert admin.post(f"/day-check/{store}", day=day).status_code == 303
+    assert world.one(found) == []
     assert "花子" in evening.tiles()["A3"]
     assert "連携済" in evening.tiles()["A3"]
     assert [row for row in evening.rows() if "来店済み" in row and "A3" in row]
