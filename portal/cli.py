@@ -39,6 +39,8 @@ from portal.web import logs
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+LINK = "パスワードは、ポータルの次のアドレスで設定します(24時間有効、1回限り)。"
+
 
 @click.group()
 def main() -> None:
@@ -183,10 +185,16 @@ def _as_operator(work: Callable[[Session], str]) -> str:
 def company_add(code: str, name: str, admin: str) -> None:
     """企業コードCODEの企業と、最初の企業管理者を登録します."""
     path = _as_operator(lambda s: customers.add_company(s, code, name, admin, SystemClock().now()))
-    click.echo(
-        f"企業「{name}」を登録しました。最初のパスワードは、ポータルの次のアドレスで設定します(24時間有効、1回限り)。"
-    )
-    click.echo(path)
+    click.echo(f"企業「{name}」を登録しました。{LINK}\n{path}")
+
+
+@main.command("company-link")
+@click.argument("code")
+@click.option("--admin", default="admin", show_default=True, help="企業管理者の担当者コード")
+def company_link(code: str, admin: str) -> None:
+    """企業管理者のパスワード再設定リンクを発行します(ほかに企業管理者がいないとき)."""
+    path = _as_operator(lambda s: customers.admin_link(s, code, admin, SystemClock().now()))
+    click.echo(f"{LINK}\n{path}")
 
 
 @main.command("ledger-shop-add")

@@ -51,6 +51,10 @@ def test_L1_a_new_customer_links_the_first_store_without_any_demo_data(world: Wo
     history = admin.get("/operations/audit").text
     assert "サポートセンター" in history
 
+    again = run("company-link", "30003")
+    assert again.exit_code == 0
+    assert "新しいパスワード" in world.browser().get(again.output.split()[-1]).text
+
     shop = run("ledger-shop-add", "HAJIMETE-1", "はじめて 本店", "--login", "hajimete")
     assert shop.exit_code == 0, shop.output
     first = re.search(r"仮パスワード：(\S+)", shop.output)
@@ -90,6 +94,7 @@ def test_L1_a_second_shop_of_the_same_customer_and_a_customer_of_its_own(world: 
         (("company-add", "10001", "x"), "企業コード「10001」はすでに登録されています。"),
         (("company-add", "あ", "x"), "企業コードは3文字から32文字の半角英数字"),
         (("company-add", "30003", " "), "名称は1文字から100文字"),
+        (("company-link", "10001", "--admin", "staff"), "企業管理者「staff」は登録されていません。"),
         (("ledger-shop-add", "OT100011", "x", "--login", "new-boss"), "店舗ID「OT100011」はすでに登録されています。"),
         (("ledger-shop-add", "NEW", "x", "--login", "10001-1"), "ログインID「10001-1」は、すでに使用されています。"),
         (("ledger-shop-add", "NEW", "x", "--login", "new-boss", "--of", "NONE"), "店舗ID「NONE」の店舗はありません。"),
