@@ -81,7 +81,10 @@ def void(slip_id: uuid.UUID) -> BaseResponse:
             raise
         form.add(error)
         return _page(slip_id, error.status, form)
-    flash("伝票を取り消しました。お客様へ返金してください。", "success")
+    flash(
+        "伝票を取り消しました。お客様へ返金してください。会計をやり直す場合は、もう一度配席して注文を登録してください。",
+        "success",
+    )
     return go(url_for("slips.slip", slip_id=slip_id))
 
 

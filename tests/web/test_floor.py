@@ -109,7 +109,10 @@ def test_C5_C6_a_failed_fetch_is_said_with_the_time_of_what_is_shown(evening: Ev
 
 
 def test_C5_a_handy_that_has_not_asked_yet_does_not_say_there_is_nothing(evening: Evening) -> None:
-    evening.do("予約(花子,A1,30) / HANDY")
+    evening.do("予約(花子,A1,30)")
+    assert "マスタ同期 (POS・ターミナル)" in evening.pos.get("/register/settings").text
+    evening.do("HANDY")
+    assert "マスタ同期 (HANDY)" in evening.pos.get("/register/settings").text
     shown = evening.pos.get("/register/reservations").text
     assert "まだ取得していません。「更新」ボタンを押してください。" in shown
     assert "予約はありません" not in shown
@@ -341,6 +344,15 @@ def test_会計_a_long_slip_scrolls_by_itself_and_can_be_reached_by_keys(evening
     assert classed(parse(evening.pos.get(path).text), "bill-scroll") is None
     evening.do("注文(A1)")
     assert classed(parse(evening.pos.get(path).text), "bill-scroll").get("tabindex") == "0"
+
+
+def test_Y7_after_伝票取消_the_page_says_how_the_bill_is_made_again(evening: Evening) -> None:
+    evening.do("来店(A1) / 注文(A1) / 会計(A1)")
+    path = f"/register/slips/{evening.world.one('SELECT id FROM pos.slip')}"
+    evening.pos.get(path)
+    assert evening.pos.post(f"{path}/void", op_id=op(), reason="mistake").status_code == 303
+    shown = evening.pos.get(path).text
+    assert "お客様へ返金してください。会計をやり直す場合は、もう一度配席して注文を登録してください。" in shown
 
 
 # -- the ledger slow
