@@ -218,14 +218,18 @@ class RegisterActs(Core):
 
     def move(self, device: Device, visit: m.Visit, now: datetime) -> None:
         to = tuple(self.rng.sample(list(self.tables), 2 if self.rng.random() < 0.15 else 1))
-        if visit.kind == "reservation" and self.rng.random() < 0.2:
-            to = self.beside(device, visit) or to
+        if self.rng.random() < 0.25:
+            to = self.odd_place(device, visit) or to
         allowed = self.model.can_move(visit, to)
         self.act(f"move {visit.id[-4:]} to {to}", allowed, lambda op: operations.move(
             self.session, device, self.actor, op, uuid.UUID(visit.id), tuple(self.tables[n] for n in to), now),
             api=(commands.move, device, uuid.UUID(visit.id), wire.MoveRequest(table_ids=[self.tables[n] for n in to])))  # fmt: skip
         if allowed:
             self.model.move(visit, to)
+
+    def odd_place(self, device: Device, visit: m.Visit) -> tuple[str, ...]:
+        """A free place where a rule may say no to this party, now or when it pays."""
+        return self.beside(device, visit) if visit.kind == "reservation" else ()
 
     def merge(self, device: Device, visit: m.Visit, now: datetime) -> None:
         others = [v for v in self.model.visits.values() if v.training == visit.training]

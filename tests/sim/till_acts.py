@@ -323,6 +323,14 @@ class TillActs(Oracle):
             for each in (visit, child):
                 self.model._open_slip(each)
             self.till.join(visit.id, child.id)
+            if self.rng.random() < 0.3:
+                self.together(device, visit, now)
+
+    def together(self, device: Device, head: m.Visit, now: datetime) -> None:
+        """They pay and leave; now and then it was a mistake."""
+        self.pay(device, head, now)
+        if self.till.can_void(head.id) and self.rng.random() < 0.6:
+            self.take_back(device, head, now)
 
     def _odd_pair(
         self, device: Device, walk_ins: list[m.Visit], booked: list[m.Visit]
@@ -331,13 +339,21 @@ class TillActs(Oracle):
         if self.rng.random() < 0.5:
             return self._fitting(walk_ins, booked)
         waiting = [v for v in walk_ins if v.now.only_waiting]
-        free = [
-            t for t in self.model.tables if m.is_waiting(t) and (t, device.training) not in self.model.held
-        ]
+        free = self._waiting_tables(device)
         if not waiting and free:
             come = self._seat(device, None, at=(free[0],))
             waiting = [come] if come else []
         return self._fitting(waiting, walk_ins)
+
+    def _waiting_tables(self, device: Device) -> list[str]:
+        return [t for t in self.model.tables if m.is_waiting(t) and self.model.free((t,), device.training)]
+
+    def odd_place(self, device: Device, visit: m.Visit) -> tuple[str, ...]:
+        """The parent of a joint bill goes to wait: then it cannot pay for the others (O9)."""
+        members, free = self.till.members(visit.id), self._waiting_tables(device)
+        if len(members) > 1 and members[0] == visit.id and visit.kind == "walk_in" and free:
+            return (free[0],)
+        return super().odd_place(device, visit)
 
     def _fitting(self, parents: list[m.Visit], children: list[m.Visit]) -> tuple[m.Visit, m.Visit] | None:
         pairs = [(p, c) for p in parents for c in children]
