@@ -58,6 +58,10 @@ class State:
     def open(self) -> bool:
         return self.status in ("seated", "paid")
 
+    @property
+    def shown(self) -> bool:
+        return self.status not in ("cancelled", "merged") and not self.only_waiting
+
 
 @dataclass
 class Visit:
@@ -80,6 +84,10 @@ class Visit:
     @property
     def revision(self) -> int:
         return len(self.history)
+
+    def silent(self, revision: int) -> bool:
+        """Whether up to this revision there was nothing to show: it waited, was cancelled or merged before it sat."""
+        return not any(state.shown for state in self.history[:revision])
 
 
 @dataclass
@@ -282,8 +290,7 @@ class Model:
 
     def told(self, visit: Visit) -> bool:
         """Whether the ledger hears of the visit at all: one that vanished before it was told never existed."""
-        shown = visit.now.status not in ("cancelled", "merged") and not visit.now.only_waiting
-        return visit.id in self.books.records or shown
+        return visit.id in self.books.records or visit.now.shown
 
     def arrive(self, visit: Visit, revision: int, waits: bool, now: datetime) -> Said:
         state = visit.history[revision - 1]

@@ -75,6 +75,8 @@ class Oracle(Trouble):
         ]
         if strangers:
             raise DisagreementError(f"visits of another link, or of none, are sent: {strangers}")
+        unheard = [s["visit_id"] for s in states if self.model.visits[s["visit_id"]].silent(s["revision"])]
+        agree("parties that the ledger is told of, and never was to hear of (P6, O4)", unheard, [])
         agree("a batch was answered", answer.status_code, 200)
         wanted = [(s["visit_id"], s["revision"], s["merged_into"] is not None) for s in states]
         said = self.model.deliver(wanted, self.made.clock.now())

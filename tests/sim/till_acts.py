@@ -79,6 +79,8 @@ class TillActs(Oracle):
     def _telling(self, verb: str, sitting: list[m.Visit]) -> list[m.Visit]:
         """Parties with whom this verb meets a rule that it seldom meets."""
         till, open_bills = self.till, [v for v in sitting if self._seated(v)]
+        if verb == "merge" and self.rng.random() < 0.1:
+            return [v for v in open_bills if v.kind == "reservation"]
         if verb == "merge":
             walk_ins = [v for v in open_bills if v.kind == "walk_in" and till.tab(v.id).has_slip]
             return [v for v in walk_ins if till.tab(v.id).off] or walk_ins
@@ -185,6 +187,9 @@ class TillActs(Oracle):
         for fit in (unheard, with_slips):
             if fit and self.rng.random() < 0.35:
                 target = self.rng.choice(fit)
+        walk_ins = [v for v in sitting if v.kind == "walk_in"]
+        if visit.kind == "reservation" and walk_ins:
+            target = self.rng.choice(walk_ins)
         if visit.kind == "walk_in" and self._seated(visit) and self.rng.random() < 0.2:
             # Something is taken off the source first: that must not vanish with its slip.
             if self.till.due(visit.id) == 0:

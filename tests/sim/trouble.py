@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from datetime import timedelta
 
 import httpx
 import sqlalchemy as sa
@@ -110,6 +111,8 @@ class Trouble(StaffActs):
         if self.rng.random() < 0.5 and self.model.link is not None:
             self.since_the_backup()
         reached = self.version()
+        # Which takes a while.
+        self.made.clock.advance(timedelta(minutes=self.rng.choice([0, 5, 30])))
         rows, version, listed, books = self.backup
         with self.made.owner.begin() as db:
             for table in reversed(SAVED):
