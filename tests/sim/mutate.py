@@ -69,7 +69,7 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
     "paid is left although 解除 is due (O7)": (PAYMENTS, "if device.table_reset:", "if False:"),
     "解除 not sent (O7)": (WIRE, '"left" if visit.status == "left" else "seated"', '"seated"'),
     "two reservations in a group (O8)": (SERVICE, "    if other is not None:\n        raise UserError(\n            \"予約同士", "    if False:\n        raise UserError(\n            \"予約同士"),
-    "stay not set at checkout (O11)": (APPLY, 'if state.status == "left" and row.status != "left":', "if False:"),
+    "stay not set at checkout (O11)": (APPLY, 'if state.status == "left" and not (row.status', 'if False and not (row.status'),
     "slip number not sent (O11)": (WIRE, '"slip_number": visit.slip_number', '"slip_number": None'),
     "training reaches the ledger (S4)": (SERVICE, "if device.link_id and not device.training else None", "if device.link_id else None"),
     "back-off without end": (DELIVERY, "min(MOST_BACKOFF, timedelta(", "max(timedelta(hours=99), timedelta("),
@@ -77,7 +77,8 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
     "what was never told is withdrawn": (VISITS, 'silent = visit.status in ("cancelled", "merged") or waiting_only(session, visit)', "pass"),
     "refusal not asked again when the ledger has changed (D2)": (
         DELIVERY, "Visit.answered_version.is_(None), Visit.answered_version != signals.version,", "Visit.answered_version.is_(None),"),
-    "a refusal that nobody reads (D2)": (ANSWERS, "if message and (not again", "if False and (not again"),
+    "a refusal that nobody reads (D2)": (ANSWERS, "if message and (not told or", "if False and (not told or"),
+    "M5 is not said at checkout (P5)": (ANSWERS, "(paid and not _told_at_checkout(session, visit))", "False"),
     "overlap with a party that follows at once (P4)": (APPLY, "and start < end and other_end > row.start_at:", "and start <= end and other_end >= row.start_at:"),
     "overlap with oneself (P4)": (APPLY, "if other_id != row.id and seat_id in own", "if seat_id in own"),
     "older table list wins (T1)": (SEATS, "if pushed.version < link.table_list_version:", "if False:"),

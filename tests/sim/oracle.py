@@ -268,3 +268,10 @@ class Oracle(Trouble):
             if (record := self.model.books.records.get(v.id)) and record.code in MESSAGES and self.model.told(v)
         }  # fmt: skip
         agree("messages that nobody got", must - real, set())
+        # M5 at seating and, of whoever has paid, at checkout (P5).
+        paid = {str(n.visit_id) for n in self._all(
+            "SELECT visit_id FROM pos.notice WHERE company_id = :c AND message = 'M5' AND (params ->> 'paid')::bool")}  # fmt: skip
+        unsaid = {
+            visit for visit, message in must if message == "M5" and self.model.visits[visit].now.slip
+        } - paid
+        agree("payments of which nobody got M5 (P5)", unsaid, set())
