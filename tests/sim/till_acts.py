@@ -86,6 +86,12 @@ class TillActs(Oracle):
             return [v for v in walk_ins if till.tab(v.id).off] or walk_ins
         if verb == "pay" and self.terminal == KIOSK:
             return [v for v in open_bills if till.tab(v.id).reserved]
+        if verb == "cross":
+            return [
+                v
+                for v in open_bills
+                if till.tab(v.id).reserved and not till.half_paid(v.id) and till.head(v.id) == v.id
+            ]
         if verb == "cancel":
             return [v for v in open_bills if v.kind == "reservation" and not v.lines]
         if verb == "enter":
@@ -253,8 +259,13 @@ class TillActs(Oracle):
             self.session, device, self.actor, op, uuid.UUID(visit.id), seen, Tender(code, yen), now))  # fmt: skip
         if allowed:
             self.till.tender(visit.id, code, yen)
+            self._page(device, visit)
 
     def cross(self, device: Device, visit: m.Visit, now: datetime) -> None:
+        bill = self.till.tab(visit.id)
+        if bill.reserved and not bill.removed and self.till.due(visit.id) == 0 and self._seated(visit):
+            # Points stand on a bill only.
+            self.order(device, visit, now)
         seen, draft = self._page(device, visit)
         points = not draft or self.rng.random() < 0.7
         if not points and not draft:
