@@ -37,9 +37,8 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
     "visit not owned by its row": (APPLY, "row.visit_id not in (None, state.visit_id) or", ""),
     "acknowledged before commit": (
         OWED, "SET attempted_revision = revision WHERE", "SET attempted_revision = revision, answered_revision = revision WHERE"),
-    "old debts to a new link": (
-        OWED, "WHERE link_id = %(link)s AND answered_revision",
-        "WHERE link_id IS NOT NULL AND store_id = (SELECT store_id FROM pos.reservation_link WHERE id = %(link)s) AND answered_revision"),
+    "a link that ended still owes (L7)": ("portal.operations.service", "    give_up_debts(session, link.id, actor_id, now)\n", ""),
+    "who sat when a link ended owes the next change (L7)": (VISITS, "over=over is not None", "over=False"),
     "refusal never re-evaluated": (DELIVERY, "own.recheck_at <= %(now)s AND EXISTS", "false AND EXISTS"),
     "refusal judged by the lane's version": (
         DELIVERY, "Visit.answered_version != signals.version", "signals.version != lane.ledger_version"),

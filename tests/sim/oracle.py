@@ -186,6 +186,14 @@ class Oracle(Trouble):
         agree("the register's visits", real, rules)
         for row in visits:
             visit = self.model.visits[str(row.id)]
+            if visit.link is not None and visit.link != self.model.link:
+                # A link that ended owes nothing, and who sat then is not to be linked any more (L7).
+                fits = {"not_linked"} if visit.now.open else {"not_linked", "linked"}
+                agree(
+                    f"visit {row.id} of a link that ended is {delivery_state(row)}",
+                    delivery_state(row) in fits,
+                    True,
+                )
             if visit.link is None or visit.link != self.model.link:
                 continue
             record = self.model.books.records.get(visit.id)

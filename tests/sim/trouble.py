@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from contextlib import suppress
 from datetime import timedelta
 
 import httpx
@@ -13,7 +14,7 @@ from portal.link.client import LOCAL
 from portal.link.contract import VisitBatch, VisitState
 from portal.operations import service as link_service
 from tests.sim.staff_acts import StaffActs
-from tests.sim.stage import DisagreementError
+from tests.sim.stage import DisagreementError, ShutError
 
 SAVED = ("seat", "pos_table", "seat_mapping", "reservation", "reservation_seat", "visit_record")
 
@@ -111,7 +112,11 @@ class Trouble(StaffActs):
         if self.rng.random() < 0.5 and self.model.link is not None:
             self.since_the_backup()
         reached = self.version()
-        # Which takes a while.
+        if self.rng.random() < 0.6 and self.model.link is not None:
+            # Who came since the backup is told again.
+            with suppress(ShutError):
+                self.walk_in(self.device("T1"))
+        # It takes a while.
         self.made.clock.advance(timedelta(minutes=self.rng.choice([0, 5, 30])))
         rows, version, listed, books = self.backup
         with self.made.owner.begin() as db:
