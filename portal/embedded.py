@@ -21,7 +21,7 @@ import psycopg
 
 MAJOR = "18"
 DATABASE = "reservation_link"
-START_SECONDS = 60
+START_SECONDS = 180
 
 
 class EmbeddedError(RuntimeError):
