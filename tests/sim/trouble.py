@@ -112,10 +112,11 @@ class Trouble(StaffActs):
         if self.rng.random() < 0.5 and self.model.link is not None:
             self.since_the_backup()
         reached = self.version()
-        if self.rng.random() < 0.6 and self.model.link is not None:
+        free = [t for t in self.model.books.mapping if self.model.free((t,), False)]
+        if self.rng.random() < 0.6 and self.model.link is not None and free:
             # Who came since the backup is told again.
             with suppress(ShutError):
-                self.walk_in(self.device("T1"))
+                self._seat(self.device("T1"), None, at=(self.rng.choice(free),))
         # It takes a while.
         self.made.clock.advance(timedelta(minutes=self.rng.choice([0, 5, 30])))
         rows, version, listed, books = self.backup
