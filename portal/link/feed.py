@@ -51,7 +51,7 @@ def fetch(
     latest = session.scalar(
         select(FeedSnapshot)
         .where(FeedSnapshot.link_id == link.id)
-        .order_by(FeedSnapshot.fetched_at.desc())
+        .order_by(FeedSnapshot.fetched_at.desc(), FeedSnapshot.id.desc())
         .limit(1)
     )
     etag, latest_id = (latest.etag, latest.id) if latest else (None, None)
@@ -121,7 +121,9 @@ def prune(session: Session, link_id: uuid.UUID, now: datetime) -> None:
 def newest(session: Session, link_id: uuid.UUID, reservation_id: uuid.UUID) -> ReservationItem | None:
     """A reservation as any terminal of the store fetched it last; None where it is not in that."""
     latest = select(FeedSnapshot.id).where(FeedSnapshot.link_id == link_id)
-    snapshot_id = session.scalar(latest.order_by(FeedSnapshot.fetched_at.desc()).limit(1))
+    snapshot_id = session.scalar(
+        latest.order_by(FeedSnapshot.fetched_at.desc(), FeedSnapshot.id.desc()).limit(1)
+    )
     items = _items(session, snapshot_id) if snapshot_id is not None else ()
     return next((item for item in items if item.id == reservation_id), None)
 

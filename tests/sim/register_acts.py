@@ -110,6 +110,7 @@ class RegisterActs(Core):
             row = self.session.get_one(Terminal, self.terminals[terminal])
             self.items[terminal] = feed.items_of(self.session, row)
             if terminal != TRAINING:
+                self.fetched_last[self.model.link] = self.items[terminal]
                 self._check_list(terminal)
         self.session.rollback()
 

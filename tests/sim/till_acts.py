@@ -295,7 +295,10 @@ class TillActs(Oracle):
         self.act(f"enter {visit.id[-4:]}", allowed, lambda op: payments.enter(
             self.session, device, op, uuid.UUID(visit.id), now))  # fmt: skip
         if allowed:
-            self.till.enter(visit.id)
+            head = self.model.visits[self.till.head(visit.id)]
+            listed = self.fetched_last.get(head.link, []) if head.link is not None else []
+            points = next((i.site_points for i in listed if str(i.id) == head.booking), None)
+            self.till.enter(visit.id, points)
             self._page(device, visit)
 
     def split(self, device: Device, visit: m.Visit, now: datetime) -> None:

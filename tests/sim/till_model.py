@@ -163,9 +163,13 @@ class Till:
         else:
             bill.draft.pop()
 
-    def enter(self, visit: str) -> None:
+    def enter(self, visit: str, points: int | None) -> None:
+        """``points``: the reservation's in the list that was fetched last; they count, also where it was seated from an older one."""
         bill = self._joint(visit)
-        if bill.removed:
+        newer = points is not None and points != bill.reserved and not bill.parts
+        if newer and points is not None:
+            bill.reserved, bill.limit = points, None
+        if bill.removed or newer:
             bill.removed = False
             self.changed(visit)
 

@@ -133,7 +133,7 @@ class Trouble(StaffActs):
             )
             db.execute(sa.text("UPDATE ledger.pos_link SET table_list_version = :v WHERE shop_id = :i AND ended_at IS NULL"),
                        {"v": listed, "i": self.shop})  # fmt: skip
-            db.execute(sa.text("UPDATE ledger.instance SET epoch = :e"), {"e": self.uid().hex})
+            db.execute(sa.text("UPDATE ledger.instance SET epoch = md5(epoch || :e)"), {"e": self.uid().hex})
         self.books.close()
         self.model.books = books.copy()
         for block in self.model.blocks.values():
