@@ -107,7 +107,9 @@ def evening(made: Stage, seed: int, steps: list[int]) -> tuple[Exception | None,
 
 def shorten(made: Stage, seed: int, steps: list[int]) -> list[int]:
     """The steps that the failure needs: others are left out as long as something still goes wrong."""
-    last = next(n for n in range(len(steps) + 1) if evening(made, seed, steps[:n])[0] is not None)
+    last = next(
+        (n for n in range(len(steps) + 1) if evening(made, seed, steps[:n])[0] is not None), len(steps)
+    )
     kept = steps[:last]
     for number in list(reversed(kept)):
         fewer = [n for n in kept if n != number]
@@ -123,8 +125,9 @@ def run_seed(made: Stage, seed: int, *, short: bool = True) -> None:
     if error is None:
         return
     if short:
-        steps = shorten(made, seed, steps)
-        error, story = evening(made, seed, steps)
+        shorter = evening(made, seed, shorten(made, seed, steps))
+        # What does not happen again keeps its first story: it was the machine's, or one of time.
+        error, story = shorter if shorter[0] is not None else (error, [*story, "(not again when repeated)"])
     told = "\n  ".join(story)
     raise DisagreementError(
         f"seed {seed}: {type(error).__name__} {error}\n  {told}\n  replay: make sim SEED={seed}"

@@ -45,7 +45,10 @@ def test_L1_a_new_customer_links_the_first_store_without_any_demo_data(world: Wo
     admin.get(link[0])
     assert admin.post(link[0], password=OWN, again=OWN).status_code == 303
     assert admin.post("/login", company_code="30003", staff_code="admin", password=OWN).status_code == 303
-    assert "株式会社はじめて" in admin.get("/").text
+    top = admin.get("/").text
+    assert "株式会社はじめて" in top
+    assert "店舗がまだ登録されていません" in top
+    assert "すべての店舗が連携中です" not in top
     admin.get("/stores/new")
     assert admin.post("/stores/new", **STORE).status_code == 303
     history = admin.get("/operations/audit").text
