@@ -248,6 +248,8 @@ class Books:
         length = max(1, min(LONGEST, round((end - start) / timedelta(minutes=1))))
         row = self.rows.get(block_id)
         if row is not None:
+            if row.status == "cancelled":
+                return 404
             row.stay = min(row.stay, max(1, round((end - row.start) / timedelta(minutes=1))))
             return 200
         if table not in self.mapping:

@@ -77,7 +77,8 @@ def put_block(
         session.add(row)
         session.flush()
         set_seats(session, row, seats)
-    elif row.shop_id != link.shop_id or row.kind != "block":
+    elif row.shop_id != link.shop_id or row.kind != "block" or row.status == "cancelled":
+        # Cancelled by staff here: there is no such block any more, for whoever repeats or ends it.
         raise ChangeRefusedError(404, "NOT_FOUND")
     elif length >= row.stay_minutes:
         return item_of(session, link, row)
