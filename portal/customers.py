@@ -1,31 +1,30 @@
 """The first steps of a customer, by whoever runs the product; everything after them has a screen.
 
-Both functions want a session of the owner: nobody is logged in yet whose company could bound it.
+All of them want a session of the owner: nobody is logged in yet whose company could bound it.
 """
 
 from __future__ import annotations
 
-import re
 import unicodedata
 import uuid
 from datetime import datetime
 
 from sqlalchemy import func, select, text
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from portal.audit.models import record
-from portal.database import constraint_name
+from portal.database import flush_unique
 from portal.identity.models import Staff
 from portal.identity.people import NO_PASSWORD
 from portal.identity.service import Actor, issue_reset
 from portal.kernel.errors import UserError
 from portal.ledger.accounts import people
+from portal.ledger.accounts.forms import TYPEABLE
+from portal.ledger.accounts.people import SUPPORT
 from portal.ledger.accounts.service import LedgerUser
 from portal.ledger.models import Shop
 from portal.stores.models import Company
 
-OPERATOR = "サポートセンター"
 NOBODY = uuid.UUID(int=0)
 LONGEST_NAME = 100
 
@@ -39,13 +38,17 @@ def add_company(session: Session, code: str, name: str, admin: str, now: datetim
     session.execute(text("LOCK TABLE pos.company IN SHARE ROW EXCLUSIVE MODE"))
     number = (session.scalar(select(func.max(Company.id))) or 0) + 1
     session.add(Company(id=number, code=code, name=name))
-    _unique(session, "uq_company_code", f"企業コード「{code}」はすでに登録されています。")
+    flush_unique(
+        session,
+        "uq_company_code",
+        UserError(f"企業コード「{code}」はすでに登録されています。", "別のコードを指定してください。"),
+    )
     staff = Staff(
         company_id=number, code=admin, name="企業管理者", role="company_admin", password_hash=NO_PASSWORD
     )
     session.add(staff)
     session.flush()
-    record(session, company_id=number, at=now, action="staff_saved", target=admin, actor_id=None, actor_label=OPERATOR,
+    record(session, company_id=number, at=now, action="staff_saved", target=admin, actor_id=None, actor_label=SUPPORT,
            after={"code": admin, "name": staff.name, "role": staff.role})  # fmt: skip
     return _link(session, number, name, code, staff.id, now)
 
@@ -66,7 +69,7 @@ def admin_link(session: Session, code: str, admin: str, now: datetime) -> str:
 
 
 def _link(session: Session, number: int, name: str, code: str, staff_id: uuid.UUID, now: datetime) -> str:
-    actor = Actor(NOBODY, NOBODY, number, name, code, OPERATOR, "company_admin")
+    actor = Actor(NOBODY, NOBODY, number, name, code, SUPPORT, "company_admin")
     return f"/password/reset/{issue_reset(session, actor, staff_id, now)}"
 
 
@@ -89,14 +92,18 @@ def add_shop(
         customer = known
     shop = Shop(company_id=customer, public_id=public_id, name=name)
     session.add(shop)
-    _unique(session, "uq_shop_public_id", f"店舗ID「{public_id}」はすでに登録されています。")
-    operator = LedgerUser(NOBODY, customer, shop.id, name, OPERATOR)
+    flush_unique(
+        session,
+        "uq_shop_public_id",
+        UserError(f"店舗ID「{public_id}」はすでに登録されています。", "別のコードを指定してください。"),
+    )
+    operator = LedgerUser(NOBODY, customer, shop.id, name, SUPPORT)
     return people.add(session, operator, {"login": login, "name": "管理者", "role": "manager"}, now)
 
 
 def _code(what: str, given: str) -> str:
     code = unicodedata.normalize("NFKC", given).strip()
-    if not re.fullmatch(r"[A-Za-z0-9._-]{3,32}", code):
+    if not TYPEABLE.fullmatch(code):
         raise UserError(f"{what}は3文字から32文字の半角英数字と記号(- _ .)で指定してください。")
     return code
 
@@ -106,13 +113,3 @@ def _name(given: str) -> str:
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
         raise UserError(f"名称は1文字から{LONGEST_NAME}文字で指定してください。")
     return name
-
-
-def _unique(session: Session, constraint: str, taken: str) -> None:
-    try:
-        session.flush()
-    except IntegrityError as error:
-        if constraint_name(error) != constraint:
-            raise
-        session.rollback()
-        raise UserError(taken, "別のコードを指定してください。") from None

@@ -26,7 +26,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Session
 
 NAMING = {
@@ -178,6 +178,17 @@ def constraint_name(error: BaseException) -> str | None:
     """The constraint or unique index that a database error names."""
     diagnostics = getattr(getattr(error, "orig", None), "diag", None)
     return getattr(diagnostics, "constraint_name", None)
+
+
+def flush_unique(session: Session, constraint: str, taken: Exception) -> None:
+    """Flush; where ``constraint`` says that there is such a thing already, roll back and raise ``taken``."""
+    try:
+        session.flush()
+    except IntegrityError as error:
+        if constraint_name(error) != constraint:
+            raise
+        session.rollback()
+        raise taken from None
 
 
 def run_write(session: Session, work: Callable[[Session], T], *, attempts: int = 3) -> T:

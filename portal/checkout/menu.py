@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import func, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from portal.audit.models import record
 from portal.checkout.models import MenuItem
-from portal.database import constraint_name
+from portal.database import flush_unique
 from portal.identity.service import Actor
 from portal.kernel import csvfile
 from portal.kernel.errors import ConflictError, NotFoundError, UserError
@@ -74,15 +73,10 @@ def save(
         item.revision += 1
     item.name, item.category, item.price_yen, item.tax_percent = name, category, price, tax
     item.active = active
-    try:
-        session.flush()
-    except IntegrityError as error:
-        if constraint_name(error) != "uq_menu_item_store_id_name":
-            raise
-        session.rollback()
-        raise UserError(
-            f"商品名「{name}」はすでに使用されています。", "別の名称を入力してください。", field="name"
-        ) from None
+    taken = UserError(
+        f"商品名「{name}」はすでに使用されています。", "別の名称を入力してください。", field="name"
+    )
+    flush_unique(session, "uq_menu_item_store_id_name", taken)
     record(session, company_id=store.company_id, store_id=store.id, at=now, action="menu_saved", target=name,
            actor_id=actor.id, actor_label=actor.name, before=before, after=_facts(item))  # fmt: skip
 

@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 from portal.checkout.menu import MOST_YEN
-from portal.web.forms import ChoiceField, CodeField, Form, NumberField, TextField, TickField
+from portal.web.forms import ChoiceField, CodeField, Form, NumberField, PositionField, TextField, TickField
 
 
 class MenuForm(Form):
@@ -16,14 +16,7 @@ class MenuForm(Form):
     category = TextField("分類", most=50, required=False)
     price = NumberField("価格(税込・円)", low=0, high=MOST_YEN)
     tax = ChoiceField("税率", {"10": "10%", "8": "8%(軽減税率)"}, default="10")
-    position = NumberField(
-        "表示順",
-        low=0,
-        high=99_999,
-        required=False,
-        default=0,
-        hint="新規登録で0のときは、最後に追加します。",
-    )
+    position = PositionField("表示順")
     active = TickField("販売する", default=True)
     revision = NumberField("版", low=0, high=999_999_999, required=False, default=0)
 

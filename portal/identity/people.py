@@ -9,11 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, func, or_, select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from portal.audit.models import record
-from portal.database import constraint_name
+from portal.database import flush_unique
 from portal.identity.models import ROLE_LABELS, ResetRequest, Staff, StaffStore, WebSession
 from portal.identity.service import Actor
 from portal.kernel.errors import ConflictError, NotFoundError, UserError
@@ -100,16 +99,12 @@ def save(
         staff = Staff(company_id=actor.company_id, code=values["code"], password_hash=NO_PASSWORD,
                       **{key: values[key] for key in FIELDS})  # fmt: skip
         session.add(staff)
-        try:
-            session.flush()
-        except IntegrityError as error:
-            if constraint_name(error) != "uq_staff_company_id_code":
-                raise
-            session.rollback()
-            raise UserError(
-                f"担当者コード「{values['code']}」はすでに登録されています。", "別のコードを入力してください。",
-                field="code",
-            ) from None  # fmt: skip
+        taken = UserError(
+            f"担当者コード「{values['code']}」はすでに登録されています。",
+            "別のコードを入力してください。",
+            field="code",
+        )
+        flush_unique(session, "uq_staff_company_id_code", taken)
     else:
         staff = person(session, staff_id, lock=True)
         if staff.revision != (values["revision"] or 0):

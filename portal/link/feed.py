@@ -8,7 +8,7 @@ from functools import partial
 from threading import Lock
 
 from cachetools import LRUCache, cached
-from sqlalchemy import delete, select
+from sqlalchemy import Select, delete, select
 from sqlalchemy.orm import Session
 
 from portal.database import run_write
@@ -33,8 +33,8 @@ def fetch(
     """Fetch for one terminal; False where the ledger did not answer (the list then stays as it was).
 
     ``link_id`` is the link of the terminal's master: a newer one is not there until its master sync (S1). A terminal in
-    training fetches nothing (S4). Of a link that is over nothing is shown any more: its guests are not ours (L7). Not ``asked``: nobody pressed 🔄, so a ledger that was silent a moment ago is not waited for. Raises nothing of
-    the network.
+    training fetches nothing (S4). Of a link that is over nothing is shown any more: its guests are not ours (L7). Not
+    ``asked``: nobody pressed 🔄, so a ledger that was silent a moment ago is not waited for. Raises nothing of the network.
     """
     store = session.get_one(Store, terminal.store_id)
     link = session.get(ReservationLink, link_id, populate_existing=True) if link_id is not None else None
@@ -48,12 +48,7 @@ def fetch(
     if lane is not None and spared(lane.last_error, lane.next_try_at, deliverer.clock.now()):
         return False
     known = Link(link.id, link.company_id, link.store_id, deliverer.tokens.open(link.access_token_encrypted))
-    latest = session.scalar(
-        select(FeedSnapshot)
-        .where(FeedSnapshot.link_id == link.id)
-        .order_by(FeedSnapshot.fetched_at.desc(), FeedSnapshot.id.desc())
-        .limit(1)
-    )
+    latest = session.scalar(_latest(link.id))
     etag, latest_id = (latest.etag, latest.id) if latest else (None, None)
     today = business_date(deliverer.clock.now(), store.day_boundary_minutes)
     start = day_start(today - timedelta(days=1), store.day_boundary_minutes)
@@ -118,12 +113,19 @@ def prune(session: Session, link_id: uuid.UUID, now: datetime) -> None:
     )
 
 
+def _latest(link_id: uuid.UUID) -> Select[FeedSnapshot]:
+    """The list fetched last of a link; of two of one moment the one of the later id."""
+    return (
+        select(FeedSnapshot)
+        .where(FeedSnapshot.link_id == link_id)
+        .order_by(FeedSnapshot.fetched_at.desc(), FeedSnapshot.id.desc())
+        .limit(1)
+    )
+
+
 def newest(session: Session, link_id: uuid.UUID, reservation_id: uuid.UUID) -> ReservationItem | None:
     """A reservation as any terminal of the store fetched it last; None where it is not in that."""
-    latest = select(FeedSnapshot.id).where(FeedSnapshot.link_id == link_id)
-    snapshot_id = session.scalar(
-        latest.order_by(FeedSnapshot.fetched_at.desc(), FeedSnapshot.id.desc()).limit(1)
-    )
+    snapshot_id = session.scalar(_latest(link_id).with_only_columns(FeedSnapshot.id))
     items = _items(session, snapshot_id) if snapshot_id is not None else ()
     return next((item for item in items if item.id == reservation_id), None)
 

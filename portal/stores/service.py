@@ -7,11 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, func, or_, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from portal.audit.models import record
-from portal.database import constraint_name
+from portal.database import flush_unique
 from portal.identity.service import Actor
 from portal.kernel.errors import ConflictError, UserError
 from portal.stores import templates
@@ -64,17 +63,12 @@ def create(
     template = templates.template_of(session, template_id) if template_id else None
     store = Store(company_id=actor.company_id, code=values["code"], **{key: values[key] for key in FIELDS})
     session.add(store)
-    try:
-        session.flush()
-    except IntegrityError as error:
-        if constraint_name(error) != "uq_store_company_id_code":
-            raise
-        session.rollback()
-        raise UserError(
-            f"店舗コード「{values['code']}」はすでに登録されています。",
-            "別のコードを入力してください。",
-            field="code",
-        ) from None
+    taken = UserError(
+        f"店舗コード「{values['code']}」はすでに登録されています。",
+        "別のコードを入力してください。",
+        field="code",
+    )
+    flush_unique(session, "uq_store_company_id_code", taken)
     if template is not None:
         templates.fill(session, actor.company_id, [store.id], template)
     record(

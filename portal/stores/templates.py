@@ -7,12 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Table, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from portal.audit.models import record
 from portal.checkout.models import MenuItem
-from portal.database import bulk_insert, constraint_name
+from portal.database import bulk_insert, flush_unique
 from portal.identity.service import Actor
 from portal.kernel.errors import NotFoundError, UserError
 from portal.kernel.ids import new_id
@@ -65,17 +64,10 @@ def take(session: Session, actor: Actor, store: Store, name: str, now: datetime)
     made = StoreTemplate(company_id=actor.company_id, name=name, source=f"{store.code} {store.name}", body=body,
                          taken_at=now)  # fmt: skip
     session.add(made)
-    try:
-        session.flush()
-    except IntegrityError as error:
-        if constraint_name(error) != "uq_store_template_company_id_name":
-            raise
-        session.rollback()
-        raise UserError(
-            f"テンプレート名「{name}」はすでに使用されています。",
-            "別の名称を入力してください。",
-            field="name",
-        ) from None
+    taken = UserError(
+        f"テンプレート名「{name}」はすでに使用されています。", "別の名称を入力してください。", field="name"
+    )
+    flush_unique(session, "uq_store_template_company_id_name", taken)
     record(
         session, company_id=actor.company_id, store_id=store.id, at=now, action="store_template_saved", target=name,
         actor_id=actor.id, actor_label=actor.name, after=dict(contents(made)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from portal.web.forms import ChoiceField, Form, NumberField, TextField
+from portal.web.forms import ChoiceField, Form, NumberField, PositionField, TextField
 
 KINDS = {"normal": "通常", "waiting": "待機テーブル"}
 
@@ -12,13 +12,6 @@ class TableForm(Form):
 
     name = TextField("テーブル名", most=50)
     capacity = NumberField("定員", low=1, high=999, default=4)
-    position = NumberField(
-        "表示順",
-        low=0,
-        high=99_999,
-        required=False,
-        default=0,
-        hint="新規登録で0のときは、最後に追加します。",
-    )
+    position = PositionField("表示順")
     kind = ChoiceField("種別", KINDS, default="normal")
     revision = NumberField("版", low=0, high=999_999_999, required=False, default=0)

@@ -6,11 +6,10 @@ import uuid
 from datetime import datetime
 
 from sqlalchemy import func, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from portal.audit.models import record
-from portal.database import constraint_name, run_write
+from portal.database import flush_unique, run_write
 from portal.identity.service import Actor
 from portal.kernel.errors import ConflictError, NotFoundError, UserError
 from portal.link.client import LedgerProblemError, LedgerUnavailableError
@@ -82,15 +81,10 @@ def save_table(
             )
         table.name, table.capacity, table.position, table.kind = name, capacity, position, kind
         table.revision += 1
-    try:
-        session.flush()
-    except IntegrityError as error:
-        if constraint_name(error) != "uq_dining_table_name":
-            raise
-        session.rollback()
-        raise UserError(
-            f"テーブル名「{name}」はすでに使用されています。", "別の名称を入力してください。", field="name"
-        ) from None
+    taken = UserError(
+        f"テーブル名「{name}」はすでに使用されています。", "別の名称を入力してください。", field="name"
+    )
+    flush_unique(session, "uq_dining_table_name", taken)
     record(
         session, company_id=store.company_id, store_id=store.id, at=now, action="table_saved", target=name,
         actor_id=actor.id, actor_label=actor.name, before=before,

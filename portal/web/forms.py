@@ -131,6 +131,14 @@ class NumberField(_CleanField):
         return int(value)
 
 
+class PositionField(NumberField):
+    """Where a thing stands in its list; what is new and says 0 goes to the end."""
+
+    def __init__(self, label: str, **kwargs: Any) -> None:
+        hint = "新規登録で0のときは、最後に追加します。"
+        super().__init__(label, low=0, high=99_999, required=False, default=0, hint=hint, **kwargs)
+
+
 class MinutesField(_CleanField):
     """A clock time HH:MM up to 29:59, as minutes from midnight of the business day."""
 

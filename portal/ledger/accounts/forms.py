@@ -7,6 +7,9 @@ import re
 from portal.ledger.events import ROLES
 from portal.web.forms import ChoiceField, CodeField, Form, NumberField, PasswordField, TextField
 
+# What can be typed on any keyboard and read out on the phone.
+TYPEABLE = re.compile(r"[A-Za-z0-9._-]{3,32}")
+
 
 class LoginForm(Form):
     """A login of the ledger's own people, e.g. 10001-1."""
@@ -16,11 +19,11 @@ class LoginForm(Form):
 
 
 class NewLoginField(CodeField):
-    """A login to be given out: what can be typed on any keyboard and read out on the phone."""
+    """A login to be given out."""
 
     def read(self, typed: str) -> str:
         login = super().read(typed)
-        if not re.fullmatch(r"[A-Za-z0-9._-]{3,32}", login):
+        if not TYPEABLE.fullmatch(login):
             raise ValueError(f"{self.name_of}は3文字から32文字の半角英数字と記号(- _ .)で入力してください。")
         return login
 

@@ -8,10 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select, text, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from portal.database import bind_company, constraint_name
+from portal.database import bind_company, flush_unique
 from portal.kernel.errors import ConflictError, NotFoundError, UserError
 from portal.kernel.ids import hash_token, new_code, new_id
 from portal.kernel.passwords import SHORTEST_PASSWORD, hash_password, verify_password
@@ -22,6 +21,8 @@ from portal.ledger.shops import lock_shop
 from portal.tries import count_failure, forget_failures, seconds_locked
 
 TEMPORARY = timedelta(days=7)
+# Whoever runs the product, in 操作履歴.
+SUPPORT = "サポートセンター"
 
 
 @dataclass(frozen=True)
@@ -80,16 +81,12 @@ def add(session: Session, user: LedgerUser, values: dict[str, Any], now: datetim
         password_hash=hash_password(password), temporary_until=now + TEMPORARY,
     )  # fmt: skip
     session.add(account)
-    try:
-        session.flush()
-    except IntegrityError as error:
-        if constraint_name(error) != "uq_account_login":
-            raise
-        session.rollback()
-        raise UserError(
-            f"ログインID「{values['login']}」は、すでに使用されています。", "別のログインIDを入力してください。",
-            field="login",
-        ) from None  # fmt: skip
+    taken = UserError(
+        f"ログインID「{values['login']}」は、すでに使用されています。",
+        "別のログインIDを入力してください。",
+        field="login",
+    )
+    flush_unique(session, "uq_account_login", taken)
     _note(session, user, account, "account_added", now, after=_said(account))
     return password
 
@@ -195,7 +192,7 @@ def rescue(session: Session, login: str, now: datetime) -> str:
     account = session.scalar(select(Account).where(Account.login == login)) if company_id else None
     if account is None:
         raise NotFoundError
-    support = LedgerUser(new_id(), account.company_id, account.shop_id, "", "サポートセンター")
+    support = LedgerUser(new_id(), account.company_id, account.shop_id, "", SUPPORT)
     return reissue(session, support, account.id, now)[1]
 
 
