@@ -46,11 +46,15 @@ def record(
     store_id: uuid.UUID | None = None,
     before: dict[str, Any] | None = None,
     after: dict[str, Any] | None = None,
+    training: bool = False,
 ) -> None:
     """Add an entry to the same transaction as the change it tells of (D4). No personal data of guests.
 
     ``action`` and the keys of ``before`` and ``after`` get their Japanese names in ``audit/words.py``.
+    ``training``: done on a terminal in training (S4), which the entry then says: no money has moved.
     """
+    if training:
+        after = {"space": "トレーニング", **(after or {})}
     session.add(
         AuditEntry(
             company_id=company_id,

@@ -41,6 +41,7 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
 }  # fmt: skip
 ACTIONS = {action: label for _, actions in GROUPS.values() for action, label in actions.items()}
 FIELDS = {
+    "space": "区分",
     "name": "名称", "capacity": "定員", "position": "表示順", "kind": "種別", "role": "権限", "active": "ログインを許可", "stores": "担当店舗",
     "sessions_ended": "終了したログイン", "email": "メールアドレス", "day_boundary_minutes": "営業日の切替時刻",
     "default_stay_minutes": "標準滞在時間(分)", "table_reset": "テーブルリセット機能", "send_blocks": "テーブルブロックの連携",

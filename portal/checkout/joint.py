@@ -77,7 +77,8 @@ def join(
         slip.draft, slip.split_count, slip.split_amount = [], None, None
         slip.revision += 1
         record(s, company_id=slip.company_id, store_id=slip.store_id, at=now, action="slips_joined",
-               target=label(slip), actor_id=actor.id, actor_label=actor.name, after={"child": label(own)})  # fmt: skip
+               target=label(slip), actor_id=actor.id, actor_label=actor.name, training=slip.training,
+               after={"child": label(own)})  # fmt: skip
         return {}
 
     once(session, device, op_id, "join", now, work)
@@ -98,7 +99,8 @@ def leave(
         leave_joint(s, own)
         own.revision += 1
         record(s, company_id=slip.company_id, store_id=slip.store_id, at=now, action="slips_parted",
-               target=label(slip), actor_id=actor.id, actor_label=actor.name, before={"child": label(own)})  # fmt: skip
+               target=label(slip), actor_id=actor.id, actor_label=actor.name, training=slip.training,
+               before={"child": label(own)})  # fmt: skip
         return {}
 
     once(session, device, op_id, "leave", now, work)

@@ -201,7 +201,7 @@ def split(
         slip.draft = []
         slip.revision += 1
         record(s, company_id=slip.company_id, store_id=slip.store_id, at=now, action="slip_split",
-               target=label(slip), actor_id=actor.id, actor_label=actor.name,
+               target=label(slip), actor_id=actor.id, actor_label=actor.name, training=slip.training,
                after={"parts": parts, "amount_yen": amount})  # fmt: skip
         return {}
 
@@ -228,7 +228,7 @@ def reverse_parts(
         bill.slip.points_removed, bill.slip.points_limit = False, None
         bill.slip.revision += 1
         record(s, company_id=bill.slip.company_id, store_id=bill.slip.store_id, at=now, action="parts_reversed",
-               target=label(bill.slip), actor_id=actor.id, actor_label=actor.name,
+               target=label(bill.slip), actor_id=actor.id, actor_label=actor.name, training=bill.slip.training,
                before={"parts": len(bill.parts), "paid_yen": bill.paid})  # fmt: skip
         return {"paid": bill.paid}
 
@@ -323,7 +323,7 @@ def _write_part(
     session.flush()
     if not bill.last_part:
         record(session, company_id=slip.company_id, store_id=slip.store_id, at=now, action="part_paid",
-               target=label(slip), actor_id=actor.id, actor_label=actor.name,
+               target=label(slip), actor_id=actor.id, actor_label=actor.name, training=slip.training,
                after={"part": f"{part.number}/{part.of}", "amount_yen": part.amount_yen})  # fmt: skip
     return part
 
@@ -356,7 +356,7 @@ def _finish(session: Session, device: Device, actor: Actor, bill: Bill, slip: Sl
             release_tables(session, visit, now)
         bump(session, visit, now, terminal_id=device.id, staff_id=actor.id)
     record(session, company_id=slip.company_id, store_id=slip.store_id, at=now, action="slip_paid",
-           target=label(slip), actor_id=actor.id, actor_label=actor.name,
+           target=label(slip), actor_id=actor.id, actor_label=actor.name, training=slip.training,
            after={"total_yen": bill.total, "discount_yen": bill.gross.total - bill.total, "points": used,
                   "joined": [label(m.slip) for m in bill.members[1:] if m.slip is not None]})  # fmt: skip
 

@@ -141,7 +141,7 @@ def change_line(
         bills.touch(s, slip, accepts_points=accepts_points(device))
         if quantity != before["quantity"]:
             record(s, company_id=visit.company_id, store_id=visit.store_id, at=now, action="order_changed",
-                   target=label(slip), actor_id=actor.id, actor_label=actor.name, before=before,
+                   target=label(slip), actor_id=actor.id, actor_label=actor.name, training=slip.training, before=before,
                    after={"name": before["name"], "quantity": quantity})  # fmt: skip
         return {}
 
@@ -169,7 +169,8 @@ def add_discount(
                            added_at=max(now, after), added_by=actor.id))  # fmt: skip
         bills.touch(s, bill.slip, accepts_points=accepts_points(device))
         record(s, company_id=bill.slip.company_id, store_id=bill.slip.store_id, at=now, action="discount_added",
-               target=label(bill.slip), actor_id=actor.id, actor_label=actor.name, after={kind: value})  # fmt: skip
+               target=label(bill.slip), actor_id=actor.id, actor_label=actor.name, training=bill.slip.training,
+               after={kind: value})  # fmt: skip
         return {}
 
     once(session, device, op_id, "discount", now, work)
@@ -188,7 +189,7 @@ def remove_discount(
         s.delete(found)
         bills.touch(s, bill.slip, accepts_points=accepts_points(device))
         record(s, company_id=bill.slip.company_id, store_id=bill.slip.store_id, at=now, action="discount_removed",
-               target=label(bill.slip), actor_id=actor.id, actor_label=actor.name,
+               target=label(bill.slip), actor_id=actor.id, actor_label=actor.name, training=bill.slip.training,
                before={found.kind: found.value})  # fmt: skip
         return {}
 

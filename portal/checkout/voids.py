@@ -78,7 +78,7 @@ def void(
         if used:
             add_return(s, slip, used, "voided", device, actor, now)
         record(s, company_id=slip.company_id, store_id=slip.store_id, at=now, action="slip_voided",
-               target=label(slip), actor_id=actor.id, actor_label=actor.name,
+               target=label(slip), actor_id=actor.id, actor_label=actor.name, training=slip.training,
                before={"total_yen": slip.total_yen, "points": used}, after={"reason": reason})  # fmt: skip
         return {}
 

@@ -56,12 +56,12 @@ def open_day(session: Session, actor: Actor, device: Device, now: datetime) -> s
         if closed is not None:
             closed.reopened_at, closed.reopened_by = now, actor.id
             record(s, company_id=device.company_id, store_id=device.store_id, at=now, action="day_reopened",
-                   target=f"{device.business_date:%Y/%m/%d}", actor_id=actor.id, actor_label=actor.name,
+                   target=f"{device.business_date:%Y/%m/%d}", actor_id=actor.id, actor_label=actor.name, training=device.training,
                    before={"difference_yen": closed.difference_yen})  # fmt: skip
         made = terminals.open_day(s, actor, terminal, device.business_date, now)
         if made and closed is None:
             record(s, company_id=device.company_id, store_id=device.store_id, at=now, action="day_opened",
-                   target=f"{device.business_date:%Y/%m/%d}", actor_id=actor.id, actor_label=actor.name,
+                   target=f"{device.business_date:%Y/%m/%d}", actor_id=actor.id, actor_label=actor.name, training=device.training,
                    after={"terminal": device.name})  # fmt: skip
         forget_old(s, device.company_id, now)
         return "reopened" if closed is not None else "opened" if made else "open"
@@ -227,7 +227,7 @@ def close_day(
             .values(closed_at=now)
         )
         record(s, company_id=device.company_id, store_id=device.store_id, at=now, action="day_closed",
-               target=f"{day:%Y/%m/%d}", actor_id=actor.id, actor_label=actor.name,
+               target=f"{day:%Y/%m/%d}", actor_id=actor.id, actor_label=actor.name, training=device.training,
                after={"sales_yen": figures.sales_yen, "void_yen": figures.void_yen, "counted_yen": row.counted_yen,
                       "difference_yen": row.difference_yen, "open": _open_counts(left)})  # fmt: skip
         return {"close_id": str(row.id)}
@@ -279,7 +279,8 @@ def move_cash(
                            business_date=device.business_date, terminal_id=device.id, amount_yen=amount_yen,
                            reason=reason, at=now, by=actor.id, by_label=actor.name))  # fmt: skip
         record(s, company_id=device.company_id, store_id=device.store_id, at=now, action="cash_moved",
-               target=reason[:40], actor_id=actor.id, actor_label=actor.name, after={"amount_yen": amount_yen})  # fmt: skip
+               target=reason[:40], actor_id=actor.id, actor_label=actor.name, training=device.training,
+               after={"amount_yen": amount_yen})  # fmt: skip
         return {}
 
     once(session, device, op_id, "cash", now, work)

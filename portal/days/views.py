@@ -144,6 +144,8 @@ def download(close_id: uuid.UUID) -> Response:
         ("区分", "項目", "件数", "金額"),
         ("営業日", f"{row.business_date:%Y/%m/%d}", "", ""),
         ("店舗", g.device.store_name, "", ""),
+        *([("区分", "トレーニング", "", "")] if row.training else []),
+        *([("区分", "再開局により未確定", "", "")] if row.reopened_at else []),
         ("閉局", f"{row.closed_at.astimezone(TOKYO):%Y/%m/%d %H:%M}", "", row.closed_label),
         ("売上", "売上合計(税込)", figures.slips, figures.sales_yen),
         ("売上", "10%対象", "", figures.sales_10_yen),
@@ -168,7 +170,7 @@ def download(close_id: uuid.UUID) -> Response:
         ("備考", row.note.replace("\n", " "), "", ""),
         *(("欠番", number, "", "") for number in figures.unused_numbers),
     ]  # fmt: skip
-    return csv_file("日計表", lines, row.closed_at)
+    return csv_file("日計表(トレーニング)" if row.training else "日計表", lines, row.closed_at)
 
 
 def _cash_page(form: CashForm | None = None, status: int = 200) -> Response:

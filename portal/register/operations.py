@@ -30,7 +30,14 @@ from portal.register.service import (
 )
 from portal.tables.floor_models import TableBlock, TableGroup, TableGroupMember
 from portal.visits.models import Occupancy, Visit
-from portal.visits.service import bump, close_empty_groups, close_group, release_tables, take_tables
+from portal.visits.service import (
+    bump,
+    close_empty_groups,
+    close_group,
+    release_tables,
+    tables_of,
+    take_tables,
+)
 
 
 def _seated(session: Session, device: Device, visit_id: uuid.UUID) -> Visit:
@@ -114,14 +121,15 @@ def merge(
         source, target = both[source_id], both[target_id]
         ensure_mergeable(source.kind, target.kind)
         moved = _move_lines(s, source, target, now)
+        left, joined = ("、".join(table.name for table in tables_of(s, i)) for i in (source_id, target_id))
         release_tables(s, source, now)
         source.status, source.ended_at, source.merged_into_id = "merged", now, target.id
         # The target is told again, and before the source: the row vanishes only together with an accepted one.
         bump(s, target, now, terminal_id=device.id, staff_id=actor.id)
         bump(s, source, now, terminal_id=device.id, staff_id=actor.id)
         record(s, company_id=source.company_id, store_id=source.store_id, at=now, action="visits_merged",
-               target=str(target.id), actor_id=actor.id, actor_label=actor.name,
-               before={"visit": str(source.id), "slip": moved[0]}, after={"slip": moved[1]})  # fmt: skip
+               target=joined, actor_id=actor.id, actor_label=actor.name, training=device.training,
+               before={"tables": left, "slip": moved[0]}, after={"tables": joined, "slip": moved[1]})  # fmt: skip
         return {}
 
     once(session, device, op_id, "merge", now, work)

@@ -382,11 +382,12 @@ def cancel(
         if slip is not None:
             slips.ensure_no_part_paid(s, slips.lock_root(s, slip))
             slips.give_up(s, slip, "cancelled", now)
+        sat_at = "、".join(table.name for table in tables_of(s, visit.id))
         visit.status, visit.ended_at = "cancelled", now
         release_tables(s, visit, now)
         bump(s, visit, now, terminal_id=device.id, staff_id=actor.id)
         record(s, company_id=visit.company_id, store_id=visit.store_id, at=now, action="visit_cancelled",
-               target=str(visit.id), actor_id=actor.id, actor_label=actor.name)  # fmt: skip
+               target=sat_at, actor_id=actor.id, actor_label=actor.name, training=device.training)  # fmt: skip
         return {"visit_id": str(visit.id)}
 
     once(session, device, op_id, "cancel", now, work)
