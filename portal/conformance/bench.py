@@ -132,6 +132,12 @@ class Bench:
     def signals(self) -> wire.Signals:
         return self.read(self.call("GET", "/signals"), wire.Signals)
 
+    def needs(self, minor: int) -> None:
+        """Raises NotPreparedError where the ledger speaks an older minor version of the contract."""
+        spoken = self.signals().contract_version.split(".")[1:2]
+        if not spoken or not spoken[0].isdigit() or int(spoken[0]) < minor:
+            raise NotPreparedError("the ledger speaks an older version of the contract")
+
     # -- tables
 
     def push(self, names: dict[str, uuid.UUID], version: int | None = None) -> httpx.Response:

@@ -67,6 +67,16 @@ def seat(b: Bench) -> None:
     ensure(b.item(item.id).seat_names == item.seat_names, "来店取消 must give back the seats asked for")
 
 
+@case("R6", "a reservation seated from an older list is answered with the ledger's own party size (1.4)")
+def older_list(b: Bench) -> None:
+    b.needs(4)
+    item = b.waiting(due=True)
+    state = _seating(b, item) | {"party_size": item.party_size + 1}
+    found = b.accept(state).results[0].party_size
+    ensure(found == item.party_size, f"party size {item.party_size} expected, {found} came")
+    gone(b, state)
+
+
 @case("R4", "a reservation has one visit: RESERVATION_TAKEN; an unknown one: RESERVATION_NOT_FOUND")
 def taken(b: Bench) -> None:
     item = b.waiting(due=True)

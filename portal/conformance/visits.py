@@ -227,3 +227,17 @@ def older_pos(b: Bench) -> None:
     b.send(newer, version="1.0")
     ensure(b.shown(newer).stay_minutes == 90, "a stay of 90 minutes expected")
     gone(b, newer)
+
+
+@case("S16", "an accepted visit is answered with the party size as the ledger has it now (1.4)")
+def party_size(b: Bench) -> None:
+    b.needs(4)
+    state = b.visit(SEATS[0])
+    newer = later(state, slip_number="0001", party_size=9)
+    changed = later(newer, party_size=5, party_revision=3)
+    # The second says 9, but of a revision that was taken already: the ledger keeps its 2.
+    for each, size in ((state, 2), (newer, 2), (changed, 5), (newer, 5)):
+        found = b.accept(each).results[0].party_size
+        ensure(found == size, f"party size {size} expected at revision {each['revision']}, {found} came")
+    withdrawn = b.accept(later(changed, status="withdrawn")).results[0].party_size
+    ensure(withdrawn is None, f"no party size expected of a row that is not shown, {withdrawn} came")

@@ -18,9 +18,11 @@ from portal.visits.domain import REFUSAL_MESSAGES
 from portal.visits.models import Notice, Visit
 
 QUIET = """
-UPDATE pos.visit SET answered_revision = revision, answer_outcome = 'accepted', answer_code = NULL,
+UPDATE pos.visit SET party_was = CASE WHEN party_size = told_size OR told_size IS NULL THEN party_was
+                                             ELSE nullif(coalesce(party_was, party_size), told_size) END,
+       party_size = coalesce(told_size, party_size), answered_revision = revision, answer_outcome = 'accepted', answer_code = NULL,
        answered_at = %(now)s, not_before = NULL, answered_version = %(version)s, warned_revision = revision
-FROM unnest(%(ids)s::uuid[], %(revisions)s::bigint[]) AS told (visit_id, told_revision)
+FROM unnest(%(ids)s::uuid[], %(revisions)s::bigint[], %(sizes)s::bigint[]) AS told (visit_id, told_revision, told_size)
 WHERE id = visit_id AND revision = told_revision AND answered_revision < revision
   AND refused_since IS NULL AND visit.overlaps = '[]'
 RETURNING id
@@ -63,9 +65,14 @@ def _keep_quiet(
         return set()
     values = {
         "ids": [result.visit_id for result in results], "revisions": [result.revision for result in results],
-        "now": now, "version": version,
+        "sizes": [_size(result) for result in results], "now": now, "version": version,
     }  # fmt: skip
     return {row.id for row in fetch(session, QUIET, values)}
+
+
+def _size(result: VisitResult) -> int | None:
+    """The party size that the ledger names (since 1.4); none that a visit cannot have."""
+    return result.party_size if result.party_size and 1 <= result.party_size <= 999 else None
 
 
 def _keep(session: Session, visit: Visit, result: VisitResult, version: int, now: datetime) -> None:
@@ -84,6 +91,11 @@ def _keep(session: Session, visit: Visit, result: VisitResult, version: int, now
             add_notice(session, visit, message, params, now, revision=result.revision)
     else:
         visit.refused_since = None
+        size = _size(result)
+        # The number that the ledger has counts (P2), but not before it has heard what was changed here since.
+        if size and size != visit.party_size and result.revision == visit.revision:
+            own = visit.party_was or visit.party_size
+            visit.party_was, visit.party_size = own if own != size else None, size
         visit.overlaps = [overlap.model_dump(mode="json") for overlap in result.overlaps]
         placed = max(visit.tables_revision, visit.times_revision, visit.stay_revision)
         # A party that was refused is in the ledger only now: what it overlaps there is news (P4, D2).

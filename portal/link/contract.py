@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
-CONTRACT_VERSION = "1.3"
+CONTRACT_VERSION = "1.4"
 VERSION_HEADER = "X-Contract-Version"
 MAX_STATES = 100
 MAX_TABLES = 2000
@@ -175,7 +175,8 @@ class Overlap(Wire):
 class VisitResult(Wire):
     """Answer to one state. ``accepted`` also for a revision that is not newer: the stored answer again.
 
-    ``not_before``: for BEFORE_RESERVED_TIME, when asking again makes sense.
+    ``not_before``: for BEFORE_RESERVED_TIME, when asking again makes sense. ``party_size`` (since 1.4): of an accepted
+    visit that is shown, the number as the ledger has it now, whoever changed it last; None of any other.
     """
 
     visit_id: uuid.UUID
@@ -184,6 +185,7 @@ class VisitResult(Wire):
     code: RefusalCode | None = None
     not_before: Moment | None = None
     overlaps: list[Overlap] = Field(default_factory=list)
+    party_size: int | None = None
 
 
 class VisitBatchAnswer(Wire):

@@ -23,9 +23,10 @@ class SeatForm(Form):
 
 
 class ChangeForm(Form):
-    """Party size, time and length of a seated party (P9); ``revision`` is the one the person saw."""
+    """Party size, time and length of a seated party (P9); ``revision`` and ``party_seen`` are what the person saw."""
 
     party_size = NumberField("人数", low=1, high=999)
+    party_seen = NumberField("表示された人数", low=1, high=999, required=False)
     time = MinutesField("開始時間")
     stay = NumberField("滞在時間(分)", low=1, high=1440)
     revision = NumberField("版", low=1, high=999_999_999)

@@ -148,13 +148,14 @@ def _change_page(visit: Visit, form: ChangeForm | None = None, status: int = 200
     if form is None:
         form = ChangeForm(
             formdata=None, party_size=visit.party_size, time=local.hour * 60 + local.minute,
-            stay=visit.stay_minutes, revision=visit.revision,
+            stay=visit.stay_minutes, revision=visit.revision, party_seen=visit.party_size,
         )  # fmt: skip
     if visit.kind == "reservation":
         form.time.label.text = "予約時間"
     # After a conflict the person sees what stands now, and the next press is on that.
     return render("register/change.html", visit=visit, form=form, changed=changed, op_id=new_id(),
                   revision=visit.revision if changed else form.revision.data or visit.revision,
+                  party_seen=visit.party_size if changed else form.party_seen.data or visit.party_size,
                   effect=effects.after_change(visit, waiting=all(t.kind == "waiting" for t in tables)), tables=tables, status=status, **shared())  # fmt: skip
 
 
@@ -179,10 +180,12 @@ def change(visit_id: uuid.UUID) -> BaseResponse:
         start = visit.start_at
         if form.time.data % 1440 != local.hour * 60 + local.minute:
             start = nearest_moment(visit.business_date, form.time.data, found.day_boundary)
+        # What was left as it was shown is no change, also where the ledger's number has come meanwhile (P2).
+        party = form.party_size.data if form.party_size.data != form.party_seen.data else None
         try:
             last = items()
             operations.change(
-                db.session(), found, g.actor, op_id(), visit_id, party_size=form.party_size.data, start_at=start,
+                db.session(), found, g.actor, op_id(), visit_id, party_size=party, start_at=start,
                 stay_minutes=form.stay.data, revision=form.revision.data, now=deliverer().clock.now(),
             )  # fmt: skip
         except UserError as error:

@@ -99,7 +99,7 @@ def change(
     visit = register.get_visit(session, device, visit_id)
     items = _items(session, device)
     operations.change(
-        session, device, actor_of_terminal(device), op_id, visit_id, party_size=wish.party_size or visit.party_size,
+        session, device, actor_of_terminal(device), op_id, visit_id, party_size=wish.party_size,
         start_at=wish.start_at or visit.start_at, stay_minutes=wish.stay_minutes or visit.stay_minutes,
         revision=wish.revision, now=deliverer.clock.now(),
     )  # fmt: skip

@@ -51,6 +51,8 @@ class Visit(Base):
     site_name: Mapped[str] = mapped_column(default="", server_default="")
     site_points: Mapped[int] = mapped_column(default=0, server_default="0")
     party_size: Mapped[int]
+    # What the register had where the ledger's number was taken over (P2), until it is changed here again.
+    party_was: Mapped[int | None]
     business_date: Mapped[date]
     start_at: Mapped[datetime]
     stay_minutes: Mapped[int]

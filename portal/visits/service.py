@@ -52,7 +52,7 @@ def bump(
     if tables:
         visit.tables_revision = visit.revision
     if party:
-        visit.party_revision = visit.revision
+        visit.party_revision, visit.party_was = visit.revision, None
     if times:
         visit.times_revision = visit.revision
     if stay:

@@ -217,6 +217,19 @@ class LateWithdrawalUndoes(Faulty):
         return status, body
 
 
+class EchoesPartySize(Faulty):
+    """Says back what it was told, whatever it shows."""
+
+    def incoming(self, method: str, path: str, body: Json) -> Json:
+        self.told = {s["visit_id"]: s["party_size"] for s in body.get("states", [])}
+        return body
+
+    def outgoing(self, method: str, path: str, status: int, body: Json, headers: Any) -> tuple[int, Json]:
+        for result in (body or {}).get("results", []) if status == 200 else []:
+            result["party_size"] = self.told[result["visit_id"]]
+        return status, body
+
+
 class DropsAllTheSame(Faulty):
     """``keep`` is not looked at."""
 
@@ -229,4 +242,5 @@ FAULTS = {
     IgnoresRevision: "S3", RepeatsEffects: "S2", LosesMergeTarget: "S12", ConstantEtag: "F1", NeverNotModified: "F1",
     WrongRefusalCode: "S6", RefusesOccupiedSeats: "S8", ForgetsNotBefore: "R1", TellsPhones: "F4",
     AllOrNothingBatch: "S6", KeepsPartOfAList: "T3", ServesEveryVersion: "V1", LateWithdrawalUndoes: "R5", DropsAllTheSame: "M2",
+    EchoesPartySize: "R6",
 }  # fmt: skip

@@ -104,10 +104,20 @@ def test_an_older_ledger_is_mapped_by_hand_and_its_new_calls_are_skipped(world: 
                 return 404, {"code": "NOT_FOUND"}
             if path.endswith("/signals") and status == 200:
                 body["contract_version"] = "1.1"
+            for result in body["results"] if path.endswith("/visits") and status == 200 else []:
+                del result["party_size"]
             return status, body
 
-    states = {outcome.code: outcome.state for outcome in run(world, Older(world.ledger), "S1,L7,M1,D1")}
-    assert states == {"L3": "ok", "T1": "ok", "S1": "ok", "L7": "skipped", "M1": "skipped", "D1": "skipped"}
+    states = {outcome.code: outcome.state for outcome in run(world, Older(world.ledger), "S1,S16,L7,M1,D1")}
+    assert states == {
+        "L3": "ok",
+        "T1": "ok",
+        "S1": "ok",
+        "S16": "skipped",
+        "L7": "skipped",
+        "M1": "skipped",
+        "D1": "skipped",
+    }
 
 
 def test_without_preparation_cases_are_skipped_not_passed(world: World) -> None:

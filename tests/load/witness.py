@@ -173,9 +173,9 @@ def agreement(url: str, parties: Iterable[Party], bookings: Iterable[Booking]) -
 
 def _at_the_register(told: Verdict, party: Party, row: Any) -> None:
     what = f"visit {party.visit} at the register"
-    told.same(what, (row.code, row.kind, row.status, row.party_size, row.stay_minutes, row.slip_number, row.linked),
-              (party.store, "reservation" if party.booking else "walk_in", party.status, party.size, party.stay,
-               party.slip, True))  # fmt: skip
+    told.same(what, (row.code, row.kind, row.status, row.stay_minutes, row.slip_number, row.linked),
+              (party.store, "reservation" if party.booking else "walk_in", party.status, party.stay, party.slip,
+               True))  # fmt: skip
     if party.status in ("seated", "left"):
         told.same(f"{what}, tables", row.tables, sorted(party.tables))
     if not party.start[0] <= row.start_at <= party.start[1]:
@@ -201,7 +201,12 @@ def _in_the_ledger(told: Verdict, party: Party, visit: Any, row: Any) -> None:
     shown = party.status in ("seated", "left") and party.refused is None
     if row is None or not shown:
         told.same(f"{what} is shown", row is not None, shown)
+        # It may have been shown before (P7, O1): then the number that the ledger had then stands here.
+        told.same(f"visit {party.visit} at the register, party size", visit.party_size,
+                  _known(party, "party", visit.party_size, party.size))  # fmt: skip
         return
+    # Whoever said it: both have the same number in the end (P2).
+    told.same(f"visit {party.visit} at the register, party size", visit.party_size, row.party_size)
     stay = _known(party, "stay", row.stay_minutes, party.stay)
     if party.status == "left":
         stay = min(2880, max(1, round((visit.ended_at - visit.start_at) / timedelta(minutes=1))))

@@ -57,6 +57,7 @@ class Said:
     code: str | None
     not_before: datetime | None = None
     overlaps: frozenset[tuple[datetime, datetime, str, str]] = frozenset()
+    party: int | None = None
 
 
 @dataclass
@@ -207,6 +208,14 @@ class Books:
         row.status = "left" if state.status == "left" else "seated"
         row.revision += 1
         return Said(None)
+
+    def party_of(self, visit_id: str) -> int | None:
+        """How many the ledger has of a party that it shows, whoever said so last (P2)."""
+        record = self.records[visit_id]
+        row = self.rows.get(record.row or "")
+        if record.code is not None or row is None or row.owner != visit_id or row.status == "gone":
+            return None
+        return row.party
 
     def overlaps(self, visit_id: str) -> frozenset[tuple[datetime, datetime, str, str]]:
         """Parties and blocks on the seats of a party that sits, during its stay (P4)."""

@@ -259,3 +259,6 @@ class Core:
 
     def arrived(self, request: httpx.Request, answer: httpx.Response) -> None:
         raise NotImplementedError
+
+    def heard(self, answer: httpx.Response) -> None:
+        raise NotImplementedError

@@ -76,6 +76,8 @@ class Visit:
     # A slip keeps its own day, also under a party of another: merged after a night.
     slip_day: date | None = None
     lines: int = 0
+    # By revision: party sizes that it was told with before the ledger's number was taken over.
+    told_as: dict[int, set[int]] = field(default_factory=dict)
 
     @property
     def now(self) -> State:
@@ -292,29 +294,40 @@ class Model:
         """Whether the ledger hears of the visit at all: one that vanished before it was told never existed."""
         return visit.id in self.books.records or visit.now.shown
 
-    def arrive(self, visit: Visit, revision: int, waits: bool, now: datetime) -> Said:
+    def arrive(
+        self, visit: Visit, revision: int, waits: bool, now: datetime, party: int | None = None
+    ) -> Said:
         state = visit.history[revision - 1]
+        # It was sent before the ledger's number was known.
+        state = replace(state, party=party or state.party)
         said = self.books.arrive(visit, state, revision, waits, state.only_waiting, now)
         if said.code is not None:
             self.warned.add((visit.id, said.code))
         return said
 
-    def deliver(self, states: list[tuple[str, int, bool]], now: datetime) -> dict[str, Said]:
+    def deliver(self, states: list[tuple[str, int, bool, int]], now: datetime) -> dict[str, Said]:
         """A request's states, in order; what one needed may come later in the same request."""
         answers: dict[str, Said] = {}
         todo = states
         while todo:
-            for visit_id, revision, waits in todo:
-                answers[visit_id] = self.arrive(self.visits[visit_id], revision, waits, now)
+            for visit_id, revision, waits, party in todo:
+                answers[visit_id] = self.arrive(self.visits[visit_id], revision, waits, now, party)
             again = [s for s in todo if answers[s[0]].code is not None]
             todo = again if len(again) < len(todo) else []
-        for visit_id, revision, _ in states:
+        for visit_id, revision, _, _ in states:
+            answers[visit_id].party = self.books.party_of(visit_id)
             state = self.visits[visit_id].history[revision - 1]
             if state.open and not state.only_waiting:
                 answers[visit_id].overlaps = self.books.overlaps(visit_id)
             if answers[visit_id].overlaps:
                 self.warned.add((visit_id, "OVERLAP"))
         return answers
+
+    def heard(self, visit: Visit, revision: int, party: int | None) -> None:
+        """The POS keeps the ledger's answer: its number counts where nothing has changed here since (P2)."""
+        if party is not None and revision == visit.revision and party != visit.now.party:
+            visit.told_as.setdefault(revision, set()).add(visit.now.party)
+            visit.history[-1] = replace(visit.now, party=party)
 
     def settle(self, now: datetime) -> None:
         """Everything owed on the link that stands has arrived, and what was refused was asked again."""

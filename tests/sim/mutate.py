@@ -77,6 +77,8 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
     "refusal not asked again when the ledger has changed (D2)": (
         DELIVERY, "Visit.answered_version.is_(None), Visit.answered_version != signals.version,", "Visit.answered_version.is_(None),"),
     "a refusal that nobody reads (D2)": (ANSWERS, "if message and (not told or", "if False and (not told or"),
+    "party size of the ledger not taken over (P2)": (ANSWERS, "party_size = coalesce(told_size, party_size)", "party_size = party_size"),
+    "party size of the ledger undoes a newer change (P2)": (ANSWERS, "and result.revision == visit.revision:", "and True:"),
     "M5 is not said at checkout (P5)": (ANSWERS, "(paid and not _told_at_checkout(session, visit))", "False"),
     "overlap with a party that follows at once (P4)": (APPLY, "and start < end and other_end > row.start_at:", "and start <= end and other_end >= row.start_at:"),
     "overlap with oneself (P4)": (APPLY, "if other_id != row.id and seat_id in own", "if seat_id in own"),

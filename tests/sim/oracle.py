@@ -85,18 +85,29 @@ class Oracle(Trouble):
         unheard = [s["visit_id"] for s in states if self.model.visits[s["visit_id"]].silent(s["revision"])]
         agree("parties that the ledger is told of, and never was to hear of (P6, O4)", unheard, [])
         agree("a batch was answered", answer.status_code, 200)
-        wanted = [(s["visit_id"], s["revision"], s["merged_into"] is not None) for s in states]
+        wanted = [
+            (s["visit_id"], s["revision"], s["merged_into"] is not None, s["party_size"]) for s in states
+        ]
+        for visit_id, revision, _, party in wanted:
+            visit = self.model.visits[visit_id]
+            sizes = visit.told_as.get(revision, set()) | {visit.history[revision - 1].party}
+            agree(f"the party size of {visit_id} at {revision}", party in sizes, True)
         said = self.model.deliver(wanted, self.made.clock.now())
         real = {
-            r["visit_id"]: (r["code"], moment(r["not_before"]),
+            r["visit_id"]: (r["code"], moment(r["not_before"]), r["party_size"],
                             frozenset((moment(o["start_at"]), moment(o["end_at"]), o["seat_name"], o["status"]) for o in r["overlaps"]))
             for r in json.loads(answer.content)["results"]
         }  # fmt: skip
         agree(
             "the ledger answered",
             real,
-            {k: (s.code, s.not_before, s.overlaps) for k, s in said.items()},
+            {k: (s.code, s.not_before, s.party, s.overlaps) for k, s in said.items()},
         )
+
+    def heard(self, answer: httpx.Response) -> None:
+        """The POS has the ledger's answer, and keeps it."""
+        for result in json.loads(answer.content)["results"] if answer.status_code == 200 else []:
+            self.model.heard(self.model.visits[result["visit_id"]], result["revision"], result["party_size"])
 
     def _change(self, row_id: str, body: dict[str, Any], status: int) -> None:
         tables = [self.key_of(t) for t in body["table_ids"]] if body["table_ids"] is not None else None

@@ -120,6 +120,8 @@ class Wire(httpx.BaseTransport):
             sim.crash = "pos_commit"
         if rng.random() < sim.net.lose:
             raise httpx.ReadTimeout("answer lost")
+        if visits and not sim.crash:
+            sim.heard(answer)
         return answer
 
     def arrive(self, request: httpx.Request) -> httpx.Response:

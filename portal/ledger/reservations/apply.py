@@ -139,7 +139,7 @@ def apply_batch(session: Session, link_id: uuid.UUID, batch: VisitBatch, now: da
             visit_id=state.visit_id, revision=state.revision,
             outcome="accepted" if work.records[state.visit_id].outcome == "accepted" else "refused",
             code=work.records[state.visit_id].code, not_before=not_before[state.visit_id],  # type: ignore[arg-type]
-            overlaps=found.get(state.visit_id, []),
+            overlaps=found.get(state.visit_id, []), party_size=_party_size(work, state.visit_id),
         )
         for state in batch.states
     ]  # fmt: skip
@@ -330,6 +330,15 @@ def _seats(work: _Work, state: VisitState) -> list[uuid.UUID]:
         lost = all(table is not None and table.mapping_lost_at is not None for table in missing)
         raise _RefusedError("SEAT_MAPPING_LOST" if lost else "SEAT_NOT_MAPPED")
     return [seats[table_id] for table_id in state.table_ids]
+
+
+def _party_size(work: _Work, visit_id: uuid.UUID) -> int | None:
+    """The number that the visit's row has now: it may be the POS's, or what staff here has made of it (P2, O12)."""
+    record = work.records[visit_id]
+    row = work.rows.get(record.reservation_row_id) if record.reservation_row_id else None
+    if record.outcome != "accepted" or row is None or row.visit_id != visit_id or row.status == "withdrawn":
+        return None
+    return row.party_size
 
 
 def _overlaps(work: _Work, batch: VisitBatch) -> dict[uuid.UUID, list[Overlap]]:
