@@ -14,6 +14,7 @@ from portal.kernel.fmt import hm
 from portal.kernel.ids import new_id
 from portal.link.client import LedgerUnavailableError
 from portal.link.contract import VisitBatchAnswer, VisitResult, VisitState
+from portal.link.models import DeliveryLane
 from portal.visits.domain import REFUSAL_MESSAGES
 from portal.visits.models import Notice, Visit
 
@@ -116,6 +117,20 @@ def _told_at_checkout(session: Session, visit: Visit) -> bool:
         Notice.visit_id == visit.id, Notice.message == "M5", Notice.params["paid"].as_boolean()
     )
     return session.scalar(statement.limit(1)) is not None
+
+
+def add_unanswered(session: Session, visit: Visit, now: datetime) -> None:
+    """M6, which a terminal with screens opens a dialog for once in an outage; after that its banner stands (M6)."""
+    told = session.scalar(
+        select(Notice.id)
+        .join(DeliveryLane, DeliveryLane.link_id == visit.link_id)
+        .where(
+            Notice.terminal_id == visit.last_terminal_id, Notice.message == "M6",
+            Notice.created_at >= DeliveryLane.failing_since,
+        )
+        .limit(1)
+    )  # fmt: skip
+    add_notice(session, visit, "M6", {} if told is None else {"quiet": True}, now)
 
 
 def add_notice(

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from portal.database import fetch, run_write
 from portal.kernel.clock import Clock
 from portal.kernel.ids import new_id
-from portal.link.answers import add_notice, keep_answers
+from portal.link.answers import add_unanswered, keep_answers
 from portal.link.client import BUSY, LedgerClient, LedgerProblemError, LedgerUnavailableError, TokenBox
 from portal.link.contract import MAX_STATES, Signals, TableList, VisitBatch, VisitBatchAnswer, VisitState
 from portal.link.models import DeliveryLane
@@ -286,7 +286,7 @@ class Deliverer:
             late = s.get_one(Visit, visit_id, with_for_update=True, populate_existing=True)
             if late.answered_revision >= late.revision:
                 return None
-            add_notice(s, late, "M6", {}, self.clock.now())
+            add_unanswered(s, late, self.clock.now())
             return late.company_id
 
         company_id = run_write(session, tell)

@@ -69,6 +69,7 @@ def device_of(session: Session, terminal: Terminal, now: datetime) -> Device:
         fetched_at=terminal.feed_fetched_at, link_id=link_id, link_state=state,
         default_stay=store.default_stay_minutes if master.default_stay is None else master.default_stay,
         table_reset=master.table_reset, tables=master.tables, menu=master.menu, payment_types=master.payment_types,
+        failing_since=store.failing_since if state == "down" else None,
     )  # fmt: skip
 
 

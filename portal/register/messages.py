@@ -16,6 +16,8 @@ from portal.visits.models import Notice, Visit
 from portal.visits.service import table_names
 
 GUESTS = {"walk_in": "ウォークイン", "reservation": "予約のお客様"}
+# A dialog at each press of a Friday evening would be in the way of the guests (M6).
+ONCE = "つながるまでの間、このメッセージは繰り返し表示されません。送信できていない間は、画面の上部とテーブルに表示されます。"
 OTHER_LABELS = {"before": "予約", "seated": "来店済みの予約", "block": "ブロック"}
 
 
@@ -57,7 +59,7 @@ def open_message(session: Session, device: Device, now: datetime) -> Message | N
     statement = (
         select(Notice, Visit, table_names(Notice.visit_id))
         .join(Visit, Visit.id == Notice.visit_id)
-        .where(Notice.terminal_id == device.id, Notice.closed_at.is_(None))
+        .where(Notice.terminal_id == device.id, Notice.closed_at.is_(None), Notice.params["quiet"].is_(None))
         .order_by(Notice.created_at)
         .limit(1)
     )
@@ -68,6 +70,8 @@ def open_message(session: Session, device: Device, now: datetime) -> Message | N
     (text, remedy), bar, params = message_text(notice), None, notice.params
     if notice.message == "M6" and delivery_state(visit) == "linked":
         remedy = DELIVERED_SINCE
+    elif notice.message == "M6":
+        remedy += ONCE
     if notice.message == "M3" and "start" in params:
         end = visit.start_at + timedelta(minutes=visit.stay_minutes)
         other = datetime.fromisoformat(str(params["start"])), datetime.fromisoformat(str(params["end"]))

@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass
 
 from flask import Response, flash, g, request, url_for
-from sqlalchemy import update
+from sqlalchemy import or_, update
 from werkzeug.wrappers import Response as BaseResponse
 
 from portal.database import db, run_write
@@ -55,7 +55,13 @@ def close_notice(notice_id: uuid.UUID) -> BaseResponse:
     found = device()
     now = deliverer().clock.now()
     statement = (
-        update(Notice).where(Notice.id == notice_id, Notice.terminal_id == found.id).values(closed_at=now)
+        update(Notice)
+        .where(
+            Notice.terminal_id == found.id,
+            # What the banner said instead of a dialog is done with as well (M6).
+            or_(Notice.id == notice_id, Notice.closed_at.is_(None) & Notice.params["quiet"].is_not(None)),
+        )
+        .values(closed_at=now)
     )
     run_write(db.session(), lambda s: s.execute(statement))
     # Back to where the message stood: a waiter who takes an order is not thrown out of it.

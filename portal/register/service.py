@@ -79,6 +79,7 @@ class Device:
     tables: Mapping[uuid.UUID, MasterTable]
     menu: Sequence[dict[str, Any]]
     payment_types: Sequence[dict[str, Any]]
+    failing_since: datetime | None = None
 
 
 def once(

@@ -31,6 +31,12 @@
     if (id === "rows" && event.detail.xhr.status >= 500) event.detail.shouldSwap = false;
   });
 
+  // What somebody reads of an outage stays open while the table list is brought up to date.
+  document.addEventListener("htmx:oobBeforeSwap", (event) => {
+    const { target, fragment } = event.detail;
+    if (target.id === "outage" && target.querySelector("details[open]")) fragment.querySelector("details")?.setAttribute("open", "");
+  });
+
   // − and ＋, and the usual party sizes.
   const press = (box) => {
     document.querySelectorAll(`[data-picks="${box.id}"] button`).forEach((button) => {

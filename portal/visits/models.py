@@ -178,6 +178,8 @@ class Notice(Base):
 
 
 Index("ix_notice_open", Notice.terminal_id, postgresql_where=Notice.closed_at.is_(None))
+# Whether a terminal was told of an outage is asked at each press while it lasts.
+Index("ix_notice_unanswered", Notice.terminal_id, Notice.created_at, postgresql_where=Notice.message == "M6")
 Index(
     "uq_notice_once", Notice.visit_id, Notice.visit_revision, Notice.message, Notice.terminal_id, unique=True
 )

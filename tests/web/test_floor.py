@@ -277,6 +277,42 @@ def test_a_message_says_whom_it_is_about_and_M6_whether_it_went_through_since(ev
     assert "送信は自動で続きます" not in words(shown())
 
 
+def test_M6_opens_a_dialog_once_in_an_outage_and_a_terminal_and_then_the_banner_says_it(
+    evening: Evening,
+) -> None:
+    """A dialog at each press of a Friday evening would be in the way of the guests."""
+
+    def shown() -> tuple[str, str]:
+        page = parse(evening.pos.get("/register/tables").text)
+        found = {i.get("id"): words(i) for i in page.iter() if i.get("id") in ("notice", "outage")}
+        return found.get("notice", ""), found["outage"]
+
+    assert shown() == ("", "")
+    evening.do("通信断 / 来店(A1)")
+    dialog, banner = shown()
+    assert "予期せぬエラーが発生しました。" in dialog
+    assert "繰り返し表示されません" in dialog
+    assert banner.startswith("予期せぬエラーが発生しました。19:00 から、お席トットくんへ送信できていません。")
+    assert "0120-210-440" in banner
+    evening.do("時間経過(20) / 閉じる / 来店(A2) / 変更(A1,人数=3)")
+    assert shown() == ("", banner)
+    assert [t for t in ("A1", "A2") if "送信待ち" in evening.tiles()[t]] == ["A1", "A2"]
+    # Also on the pages that a waiter is on all evening; another terminal has its own dialog.
+    assert "19:00 から" in evening.pos.get(f"/register/visits/{evening.visit('A1')}/checkout").text
+    evening.do("端末(POS-2)")
+    assert shown() == ("", banner)
+    evening.do("来店(A3) / 来店(A4)")
+    assert "A3" in shown()[0]
+    evening.do("閉じる")
+    assert shown() == ("", banner)
+    # Over: nothing is left to be closed; the next outage is told anew.
+    evening.do("通信復旧 / 時間経過(1)")
+    assert shown() == ("", "")
+    evening.do("通信断 / 来店(A5)")
+    assert "A5" in shown()[0]
+    assert "19:21 から" in shown()[1]
+
+
 @pytest.mark.parametrize("allowed", [True, False])
 def test_P5_the_message_offers_予約時間を今に変更_only_where_the_store_allows_it(
     evening: Evening, allowed: bool
