@@ -342,6 +342,8 @@ def ledger_change(e: Evening, name: str, **more: str) -> None:
         values["time"] = e.clock_time(more["時間"])
     values["stay"] = more.get("滞在", values["stay"])
     values["party_size"] = more.get("人数", values["party_size"])
+    if "ポイント" in more:
+        values |= {"site_points": more["ポイント"], "site_name": "食ベログ"}
     if "座席" in more:
         seats = _seat_ids(e, more["座席"])
     answer = insist(e, f"/reservations/{row_id}", seat_ids=seats, **values)

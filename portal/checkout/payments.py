@@ -62,16 +62,17 @@ def enter(session: Session, device: Device, op_id: uuid.UUID, visit_id: uuid.UUI
 
 
 def _take_over_points(session: Session, bill: Bill) -> bool:
-    """The reservation's points as they were fetched last: it may have been seated from an older list (Y2, Y4, C5)."""
+    """The reservation's points as the ledger said last: it may have been seated from an older list (Y2, Y4, C5).
+
+    Not where some of the bill is paid: what was taken of them stands.
+    """
     visit = bill.visit
-    if visit.link_id is None or visit.reservation_id is None or bill.parts:
+    newest = None if bill.parts else feed.points_of(session, visit)
+    if newest is None or newest == (visit.site_points, visit.site_name):
         return False
-    item = feed.newest(session, visit.link_id, visit.reservation_id)
-    if item is None or (item.site_points, item.site_name) == (visit.site_points, visit.site_name):
-        return False
-    before, after = f"予約サイトポイント {visit.site_points:,} ", f"予約サイトポイント {item.site_points:,} "
+    before, after = f"予約サイトポイント {visit.site_points:,} ", f"予約サイトポイント {newest[0]:,} "
     visit.memo = visit.memo.replace(before, after)
-    visit.site_points, visit.site_name = item.site_points, item.site_name
+    visit.site_points, visit.site_name = newest
     if bill.slip is not None:
         bill.slip.points_limit = None
     return True

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
@@ -18,12 +20,15 @@ from portal.link.models import DeliveryLane
 from portal.visits.domain import REFUSAL_MESSAGES
 from portal.visits.models import Notice, Visit
 
+MOST_POINTS = 99_999_999
 QUIET = """
 UPDATE pos.visit SET party_was = CASE WHEN party_size = told_size OR told_size IS NULL THEN party_was
                                              ELSE nullif(coalesce(party_was, party_size), told_size) END,
        party_size = coalesce(told_size, party_size), answered_revision = revision, answer_outcome = 'accepted', answer_code = NULL,
-       answered_at = %(now)s, not_before = NULL, answered_version = %(version)s, warned_revision = revision
-FROM unnest(%(ids)s::uuid[], %(revisions)s::bigint[], %(sizes)s::bigint[]) AS told (visit_id, told_revision, told_size)
+       answered_at = %(now)s, not_before = NULL, answered_version = %(version)s, warned_revision = revision,
+       told_points = coalesce(points::jsonb, told_points)
+FROM unnest(%(ids)s::uuid[], %(revisions)s::bigint[], %(sizes)s::bigint[], %(points)s::text[])
+     AS told (visit_id, told_revision, told_size, points)
 WHERE id = visit_id AND revision = told_revision AND answered_revision < revision
   AND refused_since IS NULL AND visit.overlaps = '[]'
 RETURNING id
@@ -38,7 +43,7 @@ def keep_answers(session: Session, sent: list[VisitState], answer: VisitBatchAns
         if result is None or result.revision != state.revision:
             raise LedgerUnavailableError("an answer without a result for each state")
     quiet = [result for result in results.values() if result.outcome == "accepted" and not result.overlaps]
-    kept = _keep_quiet(session, quiet, answer.version, now)
+    kept = _keep_quiet(session, quiet, answer, now)
     rest = [state.visit_id for state in sent if state.visit_id not in kept]
     if not rest:
         return
@@ -52,11 +57,11 @@ def keep_answers(session: Session, sent: list[VisitState], answer: VisitBatchAns
     for visit in visits:
         result = results[visit.id]
         if visit.answered_revision < result.revision <= visit.revision:
-            _keep(session, visit, result, answer.version, now)
+            _keep(session, visit, result, answer, now)
 
 
 def _keep_quiet(
-    session: Session, results: list[VisitResult], version: int, now: datetime
+    session: Session, results: list[VisitResult], answer: VisitBatchAnswer, now: datetime
 ) -> set[uuid.UUID]:  # fmt: skip
     """The common case in one statement, a long outage leaves thousands: accepted, and nobody need be told.
 
@@ -64,9 +69,11 @@ def _keep_quiet(
     """
     if not results:
         return set()
+    points = [_points(result, answer) for result in results]
     values = {
         "ids": [result.visit_id for result in results], "revisions": [result.revision for result in results],
-        "sizes": [_size(result) for result in results], "now": now, "version": version,
+        "sizes": [_size(result) for result in results], "now": now, "version": answer.version,
+        "points": [json.dumps(each) if each else None for each in points],
     }  # fmt: skip
     return {row.id for row in fetch(session, QUIET, values)}
 
@@ -76,12 +83,24 @@ def _size(result: VisitResult) -> int | None:
     return result.party_size if result.party_size and 1 <= result.party_size <= 999 else None
 
 
-def _keep(session: Session, visit: Visit, result: VisitResult, version: int, now: datetime) -> None:
+def _points(result: VisitResult, answer: VisitBatchAnswer) -> dict[str, Any] | None:
+    """The points that the ledger names (since 1.4), and when they were so: 会計 takes them over (Y2)."""
+    if result.site_points is None or not 0 <= result.site_points <= MOST_POINTS:
+        return None
+    return {
+        "points": result.site_points, "site": (result.site_name or "")[:100], "epoch": answer.epoch,
+        "version": answer.version,
+    }  # fmt: skip
+
+
+def _keep(
+    session: Session, visit: Visit, result: VisitResult, answer: VisitBatchAnswer, now: datetime
+) -> None:
     was_refused = visit.answer_outcome == "refused"
     again = was_refused and visit.answer_code == result.code
     visit.answered_revision = result.revision
     visit.answer_outcome, visit.answer_code, visit.answered_at = result.outcome, result.code, now
-    visit.not_before, visit.answered_version = result.not_before, version
+    visit.not_before, visit.answered_version = result.not_before, answer.version
     if result.outcome == "refused":
         visit.refused_since = visit.refused_since or now
         message = REFUSAL_MESSAGES.get(result.code or "", "M5")
@@ -92,6 +111,7 @@ def _keep(session: Session, visit: Visit, result: VisitResult, version: int, now
             add_notice(session, visit, message, params, now, revision=result.revision)
     else:
         visit.refused_since = None
+        visit.told_points = _points(result, answer) or visit.told_points
         size = _size(result)
         # The number that the ledger has counts (P2), but not before it has heard what was changed here since.
         if size and size != visit.party_size and result.revision == visit.revision:

@@ -176,7 +176,8 @@ class VisitResult(Wire):
     """Answer to one state. ``accepted`` also for a revision that is not newer: the stored answer again.
 
     ``not_before``: for BEFORE_RESERVED_TIME, when asking again makes sense. ``party_size`` (since 1.4): of an accepted
-    visit that is shown, the number as the ledger has it now, whoever changed it last; None of any other.
+    visit that is shown, the number as the ledger has it now, whoever changed it last; None of any other. ``site_points``
+    and ``site_name`` (since 1.4): of a reservation's visit, what the guest has committed at the booking site by now.
     """
 
     visit_id: uuid.UUID
@@ -186,6 +187,8 @@ class VisitResult(Wire):
     not_before: Moment | None = None
     overlaps: list[Overlap] = Field(default_factory=list)
     party_size: int | None = None
+    site_points: int | None = None
+    site_name: str | None = None
 
 
 class VisitBatchAnswer(Wire):

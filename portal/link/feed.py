@@ -6,9 +6,10 @@ import uuid
 from datetime import datetime, timedelta
 from functools import partial
 from threading import Lock
+from typing import Any
 
 from cachetools import LRUCache, cached
-from sqlalchemy import Select, delete, select
+from sqlalchemy import Row, Select, delete, select
 from sqlalchemy.orm import Session
 
 from portal.database import run_write
@@ -22,6 +23,7 @@ from portal.link.standing import OVER, notice_cut
 from portal.operations.models import ReservationLink
 from portal.stores.models import Store
 from portal.terminals.models import Terminal
+from portal.visits.models import Visit
 
 KEPT = timedelta(hours=1)
 
@@ -123,11 +125,28 @@ def _latest(link_id: uuid.UUID) -> Select[FeedSnapshot]:
     )
 
 
-def newest(session: Session, link_id: uuid.UUID, reservation_id: uuid.UUID) -> ReservationItem | None:
-    """A reservation as any terminal of the store fetched it last; None where it is not in that."""
-    snapshot_id = session.scalar(_latest(link_id).with_only_columns(FeedSnapshot.id))
-    items = _items(session, snapshot_id) if snapshot_id is not None else ()
-    return next((item for item in items if item.id == reservation_id), None)
+def points_of(session: Session, visit: Visit) -> tuple[int, str] | None:
+    """The points of a visit's reservation and their site, as the ledger said last: by the list that any terminal of the
+    store fetched, or in its answer to the visit (Y2, C5). None where it has said nothing.
+    """
+    if visit.link_id is None or visit.reservation_id is None:
+        return None
+    columns = (FeedSnapshot.id, FeedSnapshot.epoch, FeedSnapshot.version)
+    listed = session.execute(_latest(visit.link_id).with_only_columns(*columns)).first()
+    items = _items(session, listed.id) if listed is not None else ()
+    item = next((item for item in items if item.id == visit.reservation_id), None)
+    told = visit.told_points
+    if told is not None and (listed is None or item is None or _newer(session, visit.link_id, told, listed)):
+        return told["points"], told["site"]
+    return (item.site_points, item.site_name) if item is not None else None
+
+
+def _newer(session: Session, link_id: uuid.UUID, told: dict[str, Any], listed: Row[Any]) -> bool:
+    """Whether an answer is newer than a list; versions begin anew where the ledger was restored."""
+    if told["epoch"] == listed.epoch:
+        return bool(told["version"] > listed.version)
+    epoch = session.scalar(select(DeliveryLane.epoch).where(DeliveryLane.link_id == link_id))
+    return bool(told["epoch"] == epoch)
 
 
 def items_of(session: Session, terminal: Terminal) -> list[ReservationItem]:

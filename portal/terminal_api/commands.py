@@ -166,7 +166,9 @@ def _ensure_points_allowed(session: Session, device: Device, visit: Visit) -> No
     if device.kind not in API_KINDS:
         return
     for member in bills.visit_ids(session, visit.id):
-        if session.get_one(Visit, member).site_points:
+        party = session.get_one(Visit, member)
+        # Also points that are only known since it was seated: 会計 at a register would take them over.
+        if party.site_points or (feed.points_of(session, party) or (0, ""))[0]:
             raise POINTS_NOT_HERE
 
 

@@ -50,6 +50,8 @@ class Visit(Base):
     payment_memo: Mapped[str] = mapped_column(default="", server_default="")
     site_name: Mapped[str] = mapped_column(default="", server_default="")
     site_points: Mapped[int] = mapped_column(default=0, server_default="0")
+    # What the ledger last said of them, with its version and epoch (Y2); 会計 takes over what is newest.
+    told_points: Mapped[dict[str, Any] | None]
     party_size: Mapped[int]
     # What the register had where the ledger's number was taken over (P2), until it is changed here again.
     party_was: Mapped[int | None]

@@ -48,7 +48,10 @@ class ApiActs(DayActs):
 
     def pay(self, device: Device, visit: m.Visit, now: datetime) -> None:
         """A KIOSK settles no bill of a party that has points (M10, Y5)."""
-        points = any(self.till.tab(v).reserved for v in self.till.members(visit.id))
+        points = any(
+            self.till.tab(v).reserved or self.newest_points(self.model.visits[v])
+            for v in self.till.members(visit.id)
+        )
         self.forbidden = self.by_api and device.kind == "kiosk" and points
         super().pay(device, visit, now)
 

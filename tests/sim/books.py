@@ -27,6 +27,7 @@ class Row:
     owner: str | None = None
     slip: int | None = None
     points: int = 0
+    site: int = 0  # points that the guest committed at the booking site
     before: frozenset[str] = frozenset()
     revision: int = 1
     request: str | None = None
@@ -58,6 +59,7 @@ class Said:
     not_before: datetime | None = None
     overlaps: frozenset[tuple[datetime, datetime, str, str]] = frozenset()
     party: int | None = None
+    site: int | None = None
 
 
 @dataclass
@@ -209,13 +211,13 @@ class Books:
         row.revision += 1
         return Said(None)
 
-    def party_of(self, visit_id: str) -> int | None:
-        """How many the ledger has of a party that it shows, whoever said so last (P2)."""
+    def told(self, visit_id: str) -> tuple[int | None, int | None]:
+        """How many the ledger has of a party that it shows, whoever said so last (P2), and its points (Y2)."""
         record = self.records[visit_id]
         row = self.rows.get(record.row or "")
         if record.code is not None or row is None or row.owner != visit_id or row.status == "gone":
-            return None
-        return row.party
+            return None, None
+        return row.party, row.site if row.kind == "reservation" else None
 
     def overlaps(self, visit_id: str) -> frozenset[tuple[datetime, datetime, str, str]]:
         """Parties and blocks on the seats of a party that sits, during its stay (P4)."""

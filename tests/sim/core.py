@@ -85,7 +85,8 @@ class Core:
         self.books: Session = Session(made.ledger)
         bind_company(self.books, self.company)
         self.items: dict[str, list[ReservationItem]] = {name: [] for name in [*TERMINALS, KIOSK]}
-        self.fetched_last: dict[int, list[ReservationItem]] = {}  # by link, whoever fetched
+        # By link, whoever fetched, and when.
+        self.fetched_last: dict[int, tuple[int, list[ReservationItem]]] = {}
         self.backup: Any = None
         self.generation = 0
         self.tokens: dict[str, int] = {}

@@ -78,6 +78,8 @@ class Visit:
     lines: int = 0
     # By revision: party sizes that it was told with before the ledger's number was taken over.
     told_as: dict[int, set[int]] = field(default_factory=dict)
+    # The points that the ledger named last in its answers, and when.
+    site: tuple[int, int] | None = None
 
     @property
     def now(self) -> State:
@@ -126,6 +128,7 @@ class Model:
         self.books = Books()
         self.link: int | None = None  # which link the POS delivers on
         self.ledger_link: int | None = None  # which link the ledger answers to
+        self.moments = 0  # at each the POS has heard of the ledger
         self.warned: set[tuple[str, str]] = set()  # visit, and what the ledger said of it once
 
     # -- seating
@@ -315,7 +318,7 @@ class Model:
             again = [s for s in todo if answers[s[0]].code is not None]
             todo = again if len(again) < len(todo) else []
         for visit_id, revision, _, _ in states:
-            answers[visit_id].party = self.books.party_of(visit_id)
+            answers[visit_id].party, answers[visit_id].site = self.books.told(visit_id)
             state = self.visits[visit_id].history[revision - 1]
             if state.open and not state.only_waiting:
                 answers[visit_id].overlaps = self.books.overlaps(visit_id)
@@ -323,8 +326,11 @@ class Model:
                 self.warned.add((visit_id, "OVERLAP"))
         return answers
 
-    def heard(self, visit: Visit, revision: int, party: int | None) -> None:
+    def heard(self, visit: Visit, revision: int, party: int | None, site: int | None) -> None:
         """The POS keeps the ledger's answer: its number counts where nothing has changed here since (P2)."""
+        self.moments += 1
+        if site is not None:
+            visit.site = self.moments, site
         if party is not None and revision == visit.revision and party != visit.now.party:
             visit.told_as.setdefault(revision, set()).add(visit.now.party)
             visit.history[-1] = replace(visit.now, party=party)

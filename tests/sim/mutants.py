@@ -30,8 +30,8 @@ def _run(module: str, seeds: list[int], **env: str) -> subprocess.CompletedProce
 
 def scout(data: str, processes: int, pool: ThreadPoolExecutor) -> Map:
     """Which evenings come by which fault, without those on which the sound product disagrees with the rules."""
-    kept = Path(os.environ.get("SCOUTED", "/nowhere"))
-    if kept.exists():
+    kept = Path(os.environ["SCOUTED"]) if os.environ.get("SCOUTED") else None
+    if kept is not None and kept.exists():
         return dict(json.loads(kept.read_text()))
     shares = [list(range(1, SEEDS + 1))[i::processes] for i in range(processes)]
     played = list(pool.map(lambda seeds: _run("scout", seeds, SIM_DATA=data), shares))
@@ -47,7 +47,7 @@ def scout(data: str, processes: int, pool: ThreadPoolExecutor) -> Map:
         for name in MUTANTS
     }
     found = {name: [-seed for _, _, seed in sorted(each, reverse=True)] for name, each in rank.items()}
-    if kept.parent.exists():
+    if kept is not None:
         kept.write_text(json.dumps(found, ensure_ascii=False))
     return found
 

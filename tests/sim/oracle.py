@@ -94,20 +94,21 @@ class Oracle(Trouble):
             agree(f"the party size of {visit_id} at {revision}", party in sizes, True)
         said = self.model.deliver(wanted, self.made.clock.now())
         real = {
-            r["visit_id"]: (r["code"], moment(r["not_before"]), r["party_size"],
+            r["visit_id"]: (r["code"], moment(r["not_before"]), r["party_size"], r["site_points"],
                             frozenset((moment(o["start_at"]), moment(o["end_at"]), o["seat_name"], o["status"]) for o in r["overlaps"]))
             for r in json.loads(answer.content)["results"]
         }  # fmt: skip
         agree(
             "the ledger answered",
             real,
-            {k: (s.code, s.not_before, s.party, s.overlaps) for k, s in said.items()},
+            {k: (s.code, s.not_before, s.party, s.site, s.overlaps) for k, s in said.items()},
         )
 
     def heard(self, answer: httpx.Response) -> None:
         """The POS has the ledger's answer, and keeps it."""
         for result in json.loads(answer.content)["results"] if answer.status_code == 200 else []:
-            self.model.heard(self.model.visits[result["visit_id"]], result["revision"], result["party_size"])
+            visit = self.model.visits[result["visit_id"]]
+            self.model.heard(visit, result["revision"], result["party_size"], result["site_points"])
 
     def _change(self, row_id: str, body: dict[str, Any], status: int) -> None:
         tables = [self.key_of(t) for t in body["table_ids"]] if body["table_ids"] is not None else None

@@ -110,7 +110,8 @@ class RegisterActs(Core):
             row = self.session.get_one(Terminal, self.terminals[terminal])
             self.items[terminal] = feed.items_of(self.session, row)
             if terminal != TRAINING:
-                self.fetched_last[self.model.link] = self.items[terminal]
+                self.model.moments += 1
+                self.fetched_last[self.model.link] = self.model.moments, self.items[terminal]
                 self._check_list(terminal)
         self.session.rollback()
 
@@ -120,12 +121,14 @@ class RegisterActs(Core):
         table_of = {seat: table for table, seat in books.mapping.items()}
         shown = {
             str(i.id): (i.kind, i.status, i.party_size, i.start_at, i.stay_minutes,
-                        frozenset(self.key_of(t) for t in i.table_ids), i.revision if i.kind == "reservation" else 0)
+                        frozenset(self.key_of(t) for t in i.table_ids), i.revision if i.kind == "reservation" else 0,
+                        i.site_points)
             for i in self.items[terminal]
         }  # fmt: skip
         rules = {
             r.id: (r.kind, r.status, r.party, r.start, r.stay,
-                   frozenset(table_of[s] for s in r.seats if s in table_of), r.revision if r.kind == "reservation" else 0)
+                   frozenset(table_of[s] for s in r.seats if s in table_of), r.revision if r.kind == "reservation" else 0,
+                   r.site)
             for r in books.rows.values() if r.kind != "walk_in" and r.status != "cancelled"
         }  # fmt: skip
         if shown != rules:

@@ -122,6 +122,8 @@ class TillActs(Oracle):
         super().book()
         for row in set(self.model.books.rows) - before:
             points = self.rng.choice([200, 500, 900, 5000] if self.busy else [0, 0, 200, 500, 5000])
+            if self.model.books.rows[row].kind == "reservation":
+                self.model.books.rows[row].site = points
             self.sql("UPDATE ledger.reservation SET site_points = :p, site_name = 'site' WHERE id = :i AND kind = 'reservation'",
                      p=points, i=uuid.UUID(row))  # fmt: skip
 
@@ -296,10 +298,16 @@ class TillActs(Oracle):
             self.session, device, op, uuid.UUID(visit.id), now))  # fmt: skip
         if allowed:
             head = self.model.visits[self.till.head(visit.id)]
-            listed = self.fetched_last.get(head.link, []) if head.link is not None else []
-            points = next((i.site_points for i in listed if str(i.id) == head.booking), None)
-            self.till.enter(visit.id, points)
+            self.till.enter(visit.id, self.newest_points(head))
             self._page(device, visit)
+
+    def newest_points(self, visit: m.Visit) -> int | None:
+        """What the POS heard last of the points of a reservation: in a list, or in the answer to its visit (Y2)."""
+        when, listed = self.fetched_last.get(visit.link, (0, [])) if visit.link is not None else (0, [])
+        found = next((i.site_points for i in listed if str(i.id) == visit.booking), None)
+        if visit.site is not None and (found is None or visit.site[0] > when):
+            return visit.site[1]
+        return found
 
     def split(self, device: Device, visit: m.Visit, now: datetime) -> None:
         count = self.rng.choice([1, 2, 2, 2, 3, 3, 20, 21])

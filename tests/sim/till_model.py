@@ -164,7 +164,7 @@ class Till:
             bill.draft.pop()
 
     def enter(self, visit: str, points: int | None) -> None:
-        """``points``: the reservation's in the list that was fetched last; they count, also where it was seated from an older one."""
+        """``points``: the reservation's as the ledger said last; they count, also where it was seated from an older list."""
         bill = self._joint(visit)
         newer = points is not None and points != bill.reserved and not bill.parts
         if newer and points is not None:

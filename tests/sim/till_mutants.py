@@ -8,6 +8,8 @@ JOINT, SLIPS, VOIDS = "portal.checkout.joint", "portal.checkout.slips", "portal.
 
 TILL_MUTANTS: dict[str, tuple[str, str, str]] = {
     "points forgotten at checkout (Y2)": (DOMAIN, "wanted = self.reserved if self.limit is None else self.limit\n        return max(", "wanted = 0\n        return max("),
+    "points named in an answer not taken over (Y2)": ("portal.link.feed", "if told is not None and (", "if False and ("),
+    "a KIOSK settles points named in an answer (M10)": ("portal.terminal_api.commands", "party.site_points or (feed", "party.site_points and (feed"),
     "a removed line never comes back (Y3)": (PAYMENTS, "            bill.slip.points_removed = False\n            bills.touch", "            bills.touch"),
     "reduced points grow again (Y3)": (DOMAIN, "wanted = self.reserved if self.limit is None else self.limit\n        return max(", "wanted = self.reserved\n        return max("),
     "more points than reserved (Y4)": (PAYMENTS, "if wanted is not None and wanted > points.left:", "if False:"),

@@ -139,7 +139,7 @@ def apply_batch(session: Session, link_id: uuid.UUID, batch: VisitBatch, now: da
             visit_id=state.visit_id, revision=state.revision,
             outcome="accepted" if work.records[state.visit_id].outcome == "accepted" else "refused",
             code=work.records[state.visit_id].code, not_before=not_before[state.visit_id],  # type: ignore[arg-type]
-            overlaps=found.get(state.visit_id, []), party_size=_party_size(work, state.visit_id),
+            overlaps=found.get(state.visit_id, []), **_shown(work, state.visit_id),
         )
         for state in batch.states
     ]  # fmt: skip
@@ -332,13 +332,16 @@ def _seats(work: _Work, state: VisitState) -> list[uuid.UUID]:
     return [seats[table_id] for table_id in state.table_ids]
 
 
-def _party_size(work: _Work, visit_id: uuid.UUID) -> int | None:
-    """The number that the visit's row has now: it may be the POS's, or what staff here has made of it (P2, O12)."""
+def _shown(work: _Work, visit_id: uuid.UUID) -> dict[str, Any]:
+    """Party size and points that the visit's row has now, whoever put them there (P2, Y2, O12)."""
     record = work.records[visit_id]
     row = work.rows.get(record.reservation_row_id) if record.reservation_row_id else None
     if record.outcome != "accepted" or row is None or row.visit_id != visit_id or row.status == "withdrawn":
-        return None
-    return row.party_size
+        return {}
+    shown: dict[str, Any] = {"party_size": row.party_size}
+    if row.kind == "reservation":
+        shown |= {"site_points": row.site_points, "site_name": row.site_name}
+    return shown
 
 
 def _overlaps(work: _Work, batch: VisitBatch) -> dict[uuid.UUID, list[Overlap]]:

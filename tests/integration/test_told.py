@@ -1,4 +1,4 @@
-"""The party size that the ledger has reaches the register with the answer to a visit (P2, contract 1.4)."""
+"""Party size and points that the ledger has reach the register with the answer to a visit (P2, Y2, contract 1.4)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from tests.conftest import World
 from tests.contract.faulty import Faulty
 from tests.floor import Evening
+from tests.terminal import Kiosk
 
 pytestmark = pytest.mark.opened("evening")
 SEATED = "予約(花子,A1,-5) / 更新 / 台帳変更(花子,人数=4) / 配席(花子,A1,更新=なし)"
@@ -77,12 +78,31 @@ def test_P2_D1_an_answer_to_an_older_revision_does_not_undo_what_was_changed_mea
     assert [row for row in evening.rows() if "花子" in row and "3人" in row]
 
 
+@pytest.mark.opened("no")
+@pytest.mark.parametrize(("before", "after"), [(0, 500), (500, 0)])
+def test_M10_Y5_points_that_only_the_answer_named_are_not_settled_at_a_kiosk(
+    world: World, booked: Callable[..., str], before: int, after: int
+) -> None:
+    world.register()
+    kiosk, row = Kiosk(world), booked(seat="A1")
+    kiosk.get("/master")
+    points = "UPDATE ledger.reservation SET site_points = :p, site_name = '食ベログ' WHERE id = :r"
+    world.run(points, p=before, r=row)
+    kiosk.get("/reservations?fetch=1")
+    world.run(points, p=after, r=row)
+    ordered = kiosk.order(kiosk.sit("A1", reservation_id=row))
+    assert ordered["site_points"] == before
+    body = {"slip_revision": ordered["slip"]["revision"], "payments": [{"type_code": "cash"}]}
+    answer = kiosk.post(f"/visits/{ordered['id']}/checkout", body)
+    assert (answer.status_code, answer.json["code"]) == (409, "POINTS_NOT_HERE")
+
+
 def without(result: dict[str, Any]) -> None:
-    del result["party_size"]
+    del result["party_size"], result["site_points"], result["site_name"]
 
 
 def named(number: int | None) -> Callable[[dict[str, Any]], None]:
-    return lambda result: result.update(party_size=number)
+    return lambda result: result.update(party_size=number, site_points=None if number is None else -1)
 
 
 @pytest.mark.parametrize("spoil", [without, named(None), named(0), named(1000)], ids=["1.3", "null", "0", "1000"])  # fmt: skip
@@ -99,5 +119,6 @@ def test_P2_an_older_ledger_names_no_number_and_the_register_keeps_its_own(
     evening = Evening(world)
     evening.do(SEATED)
     assert own(world) == (2, 1, 0)
+    assert world.one("SELECT told_points FROM pos.visit") is None
     assert "2名" in evening.tiles()["A1"]
     assert "連携済" in evening.tiles()["A1"]
