@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Any
 
 from cachetools import LRUCache, cached
-from sqlalchemy import Row, Select, delete, select
+from sqlalchemy import Select, delete, select
 from sqlalchemy.orm import Session
 
 from portal.database import run_write
@@ -132,7 +132,7 @@ def points_of(session: Session, visit: Visit) -> tuple[int, str] | None:
     if visit.link_id is None or visit.reservation_id is None:
         return None
     columns = (FeedSnapshot.id, FeedSnapshot.epoch, FeedSnapshot.version)
-    listed = session.execute(_latest(visit.link_id).with_only_columns(*columns)).first()
+    listed: Any = session.execute(_latest(visit.link_id).with_only_columns(*columns)).first()
     items = _items(session, listed.id) if listed is not None else ()
     item = next((item for item in items if item.id == visit.reservation_id), None)
     told = visit.told_points
@@ -141,7 +141,7 @@ def points_of(session: Session, visit: Visit) -> tuple[int, str] | None:
     return (item.site_points, item.site_name) if item is not None else None
 
 
-def _newer(session: Session, link_id: uuid.UUID, told: dict[str, Any], listed: Row[Any]) -> bool:
+def _newer(session: Session, link_id: uuid.UUID, told: dict[str, Any], listed: Any) -> bool:
     """Whether an answer is newer than a list; versions begin anew where the ledger was restored."""
     if told["epoch"] == listed.epoch:
         return bool(told["version"] > listed.version)

@@ -95,7 +95,8 @@ class TillActs(Oracle):
         if verb == "cancel":
             return [v for v in open_bills if v.kind == "reservation" and not v.lines]
         if verb == "enter":
-            return [v for v in open_bills if till.waives_points(v.id) and till.other_points(v.id)]
+            waiving = [v for v in open_bills if till.waives_points(v.id) and till.other_points(v.id)]
+            return waiving or [v for v in open_bills if v.kind == "reservation"]
         return []
 
     def setup(self) -> None:
@@ -292,7 +293,22 @@ class TillActs(Oracle):
         if what in ("others", "enter"):
             self.enter(device, visit, now)
 
+    def recommit(self, device: Device, visit: m.Visit, now: datetime) -> None:
+        """The guest commits other points at the site; the ledger names them in its next answer (Y2)."""
+        row = self.model.books.rows.get(visit.booking or "")
+        if row is None or row.owner != visit.id or row.status != "seated" or visit.link != self.model.link:
+            return
+        row.site = self.rng.choice([0, 300, 700])
+        row.seats = frozenset(s for s in row.seats if s in self.model.books.seats)
+        row.revision += 1
+        self._save(row, self.real_id(row))
+        self.tell(f"the guest of {visit.id[-4:]} now has {row.site} points")
+        self.change(device, visit, now)
+        self.push(visit.id)
+
     def enter(self, device: Device, visit: m.Visit, now: datetime) -> None:
+        if self.rng.random() < 0.4:
+            self.recommit(device, self.model.visits[self.till.head(visit.id)], now)
         allowed = self._seated(visit)
         self.act(f"enter {visit.id[-4:]}", allowed, lambda op: payments.enter(
             self.session, device, op, uuid.UUID(visit.id), now))  # fmt: skip
