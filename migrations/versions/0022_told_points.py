@@ -1,14 +1,14 @@
 """The reserved points that the ledger named in its answer to a visit (Y2).
 
-Revision ID: 0021
+Revision ID: 0022
 """
 
 from __future__ import annotations
 
 from alembic import op
 
-revision = "0021"
-down_revision = "0020"
+revision = "0022"
+down_revision = "0021"
 branch_labels = None
 depends_on = None
 
