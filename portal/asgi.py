@@ -116,6 +116,15 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+def settle() -> None:
+    """How a process works from when it is ready: what it has loaded by then is never looked through for garbage."""
+    # A batch of an outage keeps a thread computing; a person's request beside it waits a turn of this length, often.
+    sys.setswitchinterval(0.0002)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+
+
 def serve(settings: Settings, only: str | None = None) -> None:
     """Serve until SIGINT or SIGTERM."""
     front = Front(settings, only)
@@ -124,11 +133,7 @@ def serve(settings: Settings, only: str | None = None) -> None:
     if soft < wanted:
         # A stream is an open file; the usual soft limit of 1,024 would end at as many tablets.
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    # A batch of an outage keeps a thread computing; a person's request beside it waits a turn of this length, often.
-    sys.setswitchinterval(0.0002)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    settle()
     server = _Server(
         uvicorn.Config(
             front.asgi, host=settings.host, port=settings.port, access_log=False, log_level="warning",

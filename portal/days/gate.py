@@ -15,12 +15,12 @@ from portal.kernel.errors import ConflictError
 # For the first statement of a transaction: until that ends nobody closes the day. Shared, so that no command waits.
 LOCK = "pg_advisory_xact_lock_shared(hashtext(%(day)s))"
 ASK_TO_REOPEN = "営業を再開する場合は、企業管理者に、店舗一覧の「営業を再開する」を依頼してください。"
-CLOSED = """
-SELECT 'day' AS what FROM pos.day_close
-WHERE store_id = %(store)s AND business_date = %(day)s AND training = %(training)s AND reopened_at IS NULL
-UNION ALL SELECT 'store' FROM pos.store WHERE id = %(store)s AND closed_at IS NOT NULL
-ORDER BY what DESC
-"""
+# A column of a statement: what is closed, if anything.
+WHAT = """CASE WHEN EXISTS (SELECT FROM pos.store WHERE id = %(store)s AND closed_at IS NOT NULL) THEN 'store'
+WHEN EXISTS (
+    SELECT FROM pos.day_close
+    WHERE store_id = %(store)s AND business_date = %(day)s AND training = %(training)s AND reopened_at IS NULL
+) THEN 'day' END"""
 
 
 def key(store_id: uuid.UUID, training: bool) -> str:
@@ -33,13 +33,17 @@ def ensure_open(session: Session, store_id: uuid.UUID, day: date, training: bool
 
     In a statement after the one that took LOCK: that one looked before it had the lock.
     """
-    found = fetch(session, CLOSED, {"store": store_id, "day": day, "training": training})
-    if found and found[0].what == "store":
+    refuse(fetch(session, f"SELECT {WHAT}", {"store": store_id, "day": day, "training": training})[0][0], day)
+
+
+def refuse(closed: str | None, day: date) -> None:
+    """Raises ConflictError where ``WHAT`` found something closed."""
+    if closed == "store":
         raise ConflictError(
             "この店舗は閉店しました。操作は行われていません。",
             ASK_TO_REOPEN,
         )
-    if found:
+    if closed == "day":
         raise ConflictError(
             f"営業日 {day:%Y/%m/%d} は閉局しています。", "続ける場合は、TOPで「開局」を押してください。"
         )

@@ -6,7 +6,7 @@ import uuid
 from datetime import datetime, timedelta
 from functools import partial
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol
 
 from cachetools import LRUCache, cached
 from sqlalchemy import Select, delete, select
@@ -116,11 +116,11 @@ def prune(session: Session, link_id: uuid.UUID, now: datetime) -> None:
 
 
 def _latest(link_id: uuid.UUID) -> Select[FeedSnapshot]:
-    """The list fetched last of a link; of two of one moment the one of the later id."""
+    """The list fetched last of a link; of two of one moment the ledger's later one."""
     return (
         select(FeedSnapshot)
         .where(FeedSnapshot.link_id == link_id)
-        .order_by(FeedSnapshot.fetched_at.desc(), FeedSnapshot.id.desc())
+        .order_by(FeedSnapshot.fetched_at.desc(), FeedSnapshot.version.desc(), FeedSnapshot.id.desc())
         .limit(1)
     )
 
@@ -149,7 +149,17 @@ def _newer(session: Session, link_id: uuid.UUID, told: dict[str, Any], listed: A
     return bool(told["epoch"] == epoch)
 
 
-def items_of(session: Session, terminal: Terminal) -> list[ReservationItem]:
+class Shows(Protocol):
+    """A terminal with the list that it shows."""
+
+    @property
+    def training(self) -> bool: ...
+
+    @property
+    def feed_snapshot_id(self) -> uuid.UUID | None: ...
+
+
+def items_of(session: Session, terminal: Shows) -> list[ReservationItem]:
     """The reservations that the terminal has fetched."""
     if terminal.feed_snapshot_id is None or terminal.training:
         return []

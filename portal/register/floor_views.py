@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, Response, current_app, flash, g, redirect, request, url_for
@@ -10,7 +11,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from portal.database import db, run_write
 from portal.days import service as days
 from portal.kernel.errors import UserError
-from portal.register.devices import device_of, fetch_reservations
+from portal.register.devices import device_of_cookie, fetch_reservations
 from portal.register.service import Device
 from portal.services import deliverer
 from portal.terminals import service as terminals
@@ -32,21 +33,26 @@ class NotReadyError(Exception):
 
 def device(*, ready: bool = True) -> Device:
     """The terminal of this request."""
-    session = db.session()
-    terminal = terminals.terminal_of(session, g.actor, request.cookies.get(COOKIE, ""))
-    if terminal is None or terminal.kind not in ("pos", "terminal", "handy"):
+    found = device_of_cookie(db.session(), g.actor, request.cookies.get(COOKIE, ""), deliverer().clock.now())
+    if found is None:
         raise NoDeviceError
-    found = device_of(session, terminal, deliverer().clock.now())
-    g.device, g.terminal = found, terminal
+    g.device = found
     if ready and not found.is_open:
         raise NotReadyError
     return found
 
 
 def terminal_row() -> Terminal:
-    # Read already, unless a commit lies between.
-    terminal: Terminal = g.terminal
-    return terminal if terminal in db.session() else db.session().get_one(Terminal, g.device.id)
+    """The terminal of this request, to be changed."""
+    return db.session().get_one(Terminal, g.device.id)
+
+
+def refetch(*, seconds: float = 2.5, asked: bool = True) -> bool:
+    """予約 of this request's terminal; see ``feed.fetch``. What follows in the request works from the new list."""
+    ok = fetch_reservations(db.session(), deliverer(), terminal_row(), seconds=seconds, asked=asked)
+    row = terminal_row()
+    g.device = replace(g.device, feed_snapshot_id=row.feed_snapshot_id, fetched_at=row.feed_fetched_at)
+    return ok
 
 
 @blueprint.app_errorhandler(NoDeviceError)
@@ -92,7 +98,7 @@ def open_day() -> BaseResponse:
     now = deliverer().clock.now()
     outcome = days.open_day(db.session(), g.actor, found, now)
     if outcome != "open":
-        ok = found.kind == "handy" or fetch_reservations(db.session(), deliverer(), terminal_row())
+        ok = found.kind == "handy" or refetch()
         text = "もう一度開局しました。" if outcome == "reopened" else "開局しました。"
         text += "マスタ同期も完了しました。"
         flash(
@@ -113,7 +119,7 @@ def master_sync() -> BaseResponse:
     run_write(db.session(), lambda s: terminals.sync_master(s, s.get_one(Terminal, found.id), now))
     ok = True
     if found.kind != "handy":
-        ok = fetch_reservations(db.session(), deliverer(), terminal_row())
+        ok = refetch()
     flash(
         "マスタ同期が完了しました。"
         if ok

@@ -17,7 +17,7 @@ from portal.identity.service import actor_of
 from portal.identity.views import COOKIE
 from portal.kernel.clock import SystemClock
 from portal.register.floor_views import COOKIE as TERMINAL
-from portal.register.floor_views import device, terminal_row
+from portal.register.floor_views import device
 from portal.services import deliverer
 from portal.stores.models import StoreVersion
 from portal.terminals.service import terminal_of
@@ -34,9 +34,9 @@ def store_version(session: Session, store_id: uuid.UUID) -> int:
 
 def floor() -> Live:
     """The state of テーブル一覧 on this terminal. Raises NoDeviceError and NotReadyError as ``device`` does."""
-    found, row = device(), terminal_row()
+    found = device()
     version = store_version(db.session(), found.store_id)
-    own = (row.id, row.feed_snapshot_id, row.feed_fetched_at, row.master_version_id, row.training, g.actor.id)
+    own = (found.id, found.feed_snapshot_id, found.fetched_at, found.synced_at, found.training, g.actor.id)
     return Live(version, " ".join(map(str, own)), stream=request.script_root + STREAM,
                 minute=f"{deliverer().clock.now():%d%H%M}")  # fmt: skip
 

@@ -15,9 +15,8 @@ from portal.kernel.errors import NotFoundError, UserError
 from portal.kernel.ids import new_id, parse_id
 from portal.link.contract import ReservationItem
 from portal.register import queries, service
-from portal.register.devices import fetch_reservations
 from portal.register.domain import MasterTable, overlaps_of
-from portal.register.floor_views import device, shared, terminal_row
+from portal.register.floor_views import device, refetch, shared
 from portal.register.forms import SeatForm
 from portal.register.messages import open_message
 from portal.register.push import floor
@@ -83,7 +82,7 @@ def reservations() -> Response:
     asked = request.args.get("fetched")
     failed = asked == "0"
     if found.kind != "handy" and asked is None:
-        failed = not fetch_reservations(db.session(), deliverer(), terminal_row(), asked=False)
+        failed = not refetch(asked=False)
     return _list(failed=failed)
 
 
@@ -92,7 +91,7 @@ def reservations() -> Response:
 def refresh() -> BaseResponse:
     """🔄. What was fetched last stays where the ledger does not answer."""
     device()
-    ok = fetch_reservations(db.session(), deliverer(), terminal_row())
+    ok = refetch()
     if is_htmx():
         return _list(failed=not ok)
     return go(url_for("register.reservations", fetched=int(ok)))

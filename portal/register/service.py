@@ -42,12 +42,13 @@ ON CONFLICT DO NOTHING RETURNING op_id
 # Whether the day is open is looked at by a later statement: this one would look before it holds the lock.
 CLAIM_OPEN = f"WITH claimed AS ({CLAIM}) SELECT op_id, {gate.LOCK} FROM claimed"  # noqa: S608
 FOUND = "UPDATE pos.operation SET result = %(result)s WHERE op_id = %(op_id)s"
-# What a party is about to sit at, as it is now.
-GROUND = """
-SELECT place.id, place.kind, place.deleted_at IS NULL AS alive, link.state IS NOT DISTINCT FROM 'active' AS linked
+# What a party is about to sit at, as it is now, and whether the day is open.
+GROUND = f"""
+SELECT place.id, place.kind, place.deleted_at IS NULL AS alive, link.state IS NOT DISTINCT FROM 'active' AS linked,
+       {gate.WHAT} AS closed
 FROM pos.dining_table place LEFT JOIN pos.reservation_link link ON link.id = %(link)s
 WHERE place.id = ANY(%(tables)s)
-"""
+"""  # noqa: S608
 UNANSWERED = """
 SELECT start_at, stay_minutes, reservation_id, ARRAY(
            SELECT table_id FROM pos.occupancy WHERE visit_id = visit.id AND (released_at IS NULL OR at_end)
@@ -72,6 +73,7 @@ class Device:
     is_open: bool
     synced_at: datetime | None
     fetched_at: datetime | None
+    feed_snapshot_id: uuid.UUID | None
     link_id: uuid.UUID | None
     link_state: str
     default_stay: int
@@ -91,10 +93,12 @@ def once(
     work: Callable[[Session], dict[str, Any]],
     *,
     result: dict[str, Any] | None = None,
+    looks: bool = True,
 ) -> dict[str, Any]:
     """Run ``work`` once per op_id and commit; pressing again gives the first result (design.md §3).
 
-    ``result``: what ``work`` will give, where that is known before.
+    ``result``: what ``work`` will give, where that is known before. Not ``looks``: ``work`` asks ``gate.WHAT`` itself,
+    before anything else.
     """
     values = {
         "op_id": op_id, "company": device.company_id, "terminal": device.id, "kind": kind, "now": now,
@@ -110,7 +114,7 @@ def once(
                     "この操作は受け付けられませんでした。", "画面を開き直して、もう一度操作してください。"
                 )
             return operation.result
-        if kind not in ANY_TIME:
+        if looks and kind not in ANY_TIME:
             gate.ensure_open(s, device.store_id, device.business_date, device.training)
         found = work(s)
         if found != result:
@@ -150,7 +154,14 @@ def seat(
 
     def work(s: Session) -> dict[str, Any]:
         wanted = device.link_id if device.link_id and not device.training else None
-        ground = fetch(s, GROUND, {"tables": list(wish.table_ids), "link": wanted})
+        ground = fetch(s, GROUND, {
+            "tables": list(wish.table_ids), "link": wanted, "store": device.store_id, "day": device.business_date,
+            "training": device.training,
+        })  # fmt: skip
+        if not ground:
+            gate.ensure_open(s, device.store_id, device.business_date, device.training)
+        else:
+            gate.refuse(ground[0].closed, device.business_date)
         ensure_all_alive({place.id for place in ground if place.alive}, wish.table_ids)
         if item is not None:
             ensure_group_free(s, device, wish.table_ids, None)
@@ -175,7 +186,9 @@ def seat(
         return {"visit_id": str(visit_id)}
 
     try:
-        result = once(session, device, op_id, "seat", now, work, result={"visit_id": str(visit_id)})
+        result = once(
+            session, device, op_id, "seat", now, work, result={"visit_id": str(visit_id)}, looks=False
+        )
     except IntegrityError as error:
         name = constraint_name(error)
         # The guest may be the one who sits there: another table would be the wrong advice.

@@ -21,7 +21,7 @@ from portal.link import feed
 from portal.link.contract import ReservationItem
 from portal.printing import service as printing
 from portal.register import operation_queries, service
-from portal.register.floor_views import device, shared, terminal_row
+from portal.register.floor_views import device, shared
 from portal.register.messages import open_message
 from portal.services import deliverer
 from portal.stores.models import Store
@@ -35,7 +35,7 @@ blueprint = Blueprint("register", __name__, url_prefix="/register")
 
 
 def items() -> list[ReservationItem]:
-    return feed.items_of(db.session(), terminal_row())
+    return feed.items_of(db.session(), g.device)
 
 
 def tell_ledger(
@@ -48,15 +48,26 @@ def tell_ledger(
         service.warn_from_last_fetch(db.session(), visit_id, last_fetched, deliverer().clock.now())
 
 
+class ReservationGoneError(NotFoundError):
+    """What was on the screen is not in the terminal's list any more."""
+
+    def __init__(self) -> None:
+        UserError.__init__(
+            self, "この予約は、予約確認の一覧にありません。",
+            "お席トットくんで取り消されたか、予約連携が解除された可能性があります。"
+            "予約確認の「更新」ボタンを押して、最新の予約をご確認ください。",
+        )  # fmt: skip
+
+
 def item_of(
     reservation_id: uuid.UUID | None, *, missing: ReservationItem | None = None
 ) -> ReservationItem | None:
-    """The reservation that the terminal has fetched; otherwise ``missing``, or 404."""
+    """The reservation that the terminal has fetched; otherwise ``missing``, or ReservationGoneError (404)."""
     if reservation_id is None:
         return None
     item = next((i for i in items() if i.id == reservation_id), missing)
     if item is None:
-        raise NotFoundError
+        raise ReservationGoneError
     return item
 
 

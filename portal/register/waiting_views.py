@@ -14,8 +14,7 @@ from portal.kernel.errors import NotFoundError, UserError
 from portal.kernel.ids import new_id, parse_id
 from portal.link.contract import ReservationChange, ReservationItem
 from portal.register import queries, service, waiting
-from portal.register.devices import fetch_reservations
-from portal.register.floor_views import device, shared, terminal_row
+from portal.register.floor_views import device, refetch, shared
 from portal.register.forms import WaitingForm
 from portal.register.seating_views import not_seatable
 from portal.register.views import item_of, op_id, tell_ledger
@@ -101,10 +100,10 @@ def change(reservation_id: uuid.UUID) -> BaseResponse:
             status = error.status
             form.add(error)
             if status == 409:
-                fetch_reservations(db.session(), deliverer(), terminal_row(), seconds=_left(until))
+                refetch(seconds=_left(until))
                 item = item_of(reservation_id, missing=item) or item
         else:
-            fetch_reservations(db.session(), deliverer(), terminal_row(), seconds=_left(until))
+            refetch(seconds=_left(until))
             flash("予約を変更しました。お席トットくんにも反映されています。", "success")
             return go(url_for("register.reservations", fetched=1))
     return _page(item, form, status)
@@ -120,7 +119,7 @@ def time_now(visit_id: uuid.UUID) -> BaseResponse:
         raise NotFoundError
     reservation_id, request_id, until = visit.reservation_id, op_id(), _patience()
     # The newest revision first; where that does not come, the change would not either.
-    fetch_reservations(db.session(), deliverer(), terminal_row(), seconds=1.0)
+    refetch(seconds=1.0)
     item = _waiting(reservation_id)
     try:
         waiting.time_to_now(

@@ -120,7 +120,7 @@ def terminal() -> Terminal:
 
 def device() -> Device:
     """The calling terminal with the master it works from."""
-    return device_of(db.session(), terminal(), deliverer().clock.now())
+    return device_of(db.session(), g.api_caller.terminal_id, deliverer().clock.now())
 
 
 def actor_of_terminal(found: Device) -> Actor:

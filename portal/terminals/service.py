@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol
 
 from cachetools import LRUCache, cached
 from sqlalchemy import bindparam, func, select
@@ -31,6 +31,13 @@ from portal.terminals.models import API_KINDS, MasterVersion, Opening, Terminal
 
 CODE_TIME = timedelta(hours=24)
 OF_COOKIE = select(Terminal).where(Terminal.token_hash == bindparam("token"), Terminal.revoked_at.is_(None))
+
+
+class HasMaster(Protocol):
+    """A terminal, mapped or as a row of a lean statement."""
+
+    @property
+    def master_version_id(self) -> uuid.UUID | None: ...
 
 
 @dataclass(frozen=True)
@@ -199,7 +206,7 @@ def sync_master(session: Session, terminal: Terminal, now: datetime) -> None:
     terminal.master_version_id, terminal.master_synced_at = latest.id, now
 
 
-def master_of(session: Session, terminal: Terminal) -> Master:
+def master_of(session: Session, terminal: HasMaster) -> Master:
     """The master that the terminal works from; an empty one before its first sync (S1)."""
     return _master(session, terminal.master_version_id) if terminal.master_version_id else NO_MASTER
 

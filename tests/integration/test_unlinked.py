@@ -60,6 +60,10 @@ def test_L7_P8_S1_a_stale_list_seats_a_reservation_once_and_is_empty_after_the_n
     assert "予約連携は解除されています" in page
     assert "「設定」でマスタ同期を行うと" in page
     assert "連携解除" in terminals[0].get("/register/tables").text
+    # A form that was open all the while hears why, and where to look.
+    code, text = seat(terminals[0], world.table("A5"), later)
+    assert (code, "この予約は、予約確認の一覧にありません。" in text) == (404, True)
+    assert "予約連携が解除された可能性があります。" in text
     assert "鈴木 一郎" in terminals[1].get("/register/reservations?fetched=1").text
     terminals[1].post("/register/master-sync")
     assert "鈴木 一郎" not in terminals[1].get("/register/reservations?fetched=1").text

@@ -24,12 +24,7 @@ import psutil
 from portal import demo, migrate
 from portal.embedded import EmbeddedPostgres
 from portal.settings import Settings
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.ports import free_port
 
 
 class Proxy:

@@ -30,7 +30,8 @@ from portal.embedded import EmbeddedPostgres
 from portal.kernel.ids import hash_token, new_token
 from portal.settings import Settings
 from portal.web.push import PER_LOGIN
-from tests.load.processes import Product, free_port
+from tests.load.processes import Product
+from tests.ports import free_port
 
 STREAMS = int(os.environ.get("STREAMS", "1000"))
 SECONDS = int(os.environ.get("SECONDS", "30"))

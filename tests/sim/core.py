@@ -194,7 +194,7 @@ class Core:
         return Device(
             id=self.terminals[terminal], company_id=self.company, store_id=self.store, store_name="sim", name=terminal,
             kind="pos", training=terminal == TRAINING, business_date=business_date(now), day_boundary=300, is_open=True,
-            synced_at=now, fetched_at=now, link_id=self.synced[terminal], link_state="", default_stay=60,
+            synced_at=now, fetched_at=now, feed_snapshot_id=None, link_id=self.synced[terminal], link_state="", default_stay=60,
             table_reset=self.model.reset,
             tables={i: MasterTable(i, n, 4, "waiting" if m.is_waiting(n) else "normal") for n, i in self.tables.items()},
             menu=[{"id": str(self.menu_item), "name": "ビール", "price_yen": 500, "tax_percent": 10}],

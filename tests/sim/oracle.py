@@ -256,7 +256,9 @@ class Oracle(Trouble):
         }
         least = {i: self.model.blocks[i] for i in real}
         rules = {
-            i: max(1, round((b.ended - b.start).total_seconds() / 60)) for i, b in least.items() if b.ended
+            i: max(1, round((min(b.ended, b.ends) - b.start).total_seconds() / 60))
+            for i, b in least.items()
+            if b.ended
         }
         agree("blocks that have ended (O14)", real, rules)
 

@@ -106,10 +106,10 @@ class RegisterActs(Core):
 
     def fetch(self, terminal: str) -> None:
         row = self.session.get_one(Terminal, self.terminals[terminal])
-        if feed.fetch(self.session, self.deliverer, row, self.link_id) and self.model.link is not None:
+        if feed.fetch(self.session, self.deliverer, row, self.link_id):
             row = self.session.get_one(Terminal, self.terminals[terminal])
             self.items[terminal] = feed.items_of(self.session, row)
-            if terminal != TRAINING:
+            if terminal != TRAINING and self.model.link is not None:
                 self.model.moments += 1
                 self.fetched_last[self.model.link] = self.model.moments, self.items[terminal]
                 self._check_list(terminal)

@@ -182,7 +182,7 @@ def test_P8_L7_a_party_that_is_seated_at_the_moment_of_the_closing_is_refused(wo
         session, now = db.session(), world.clock.now()
         bind_company(session, 1)
         row = session.scalars(select(Terminal).where(Terminal.name == "POS-1")).one()
-        device = device_of(session, row, now)
+        device = device_of(session, row.id, now)
         actor, table = actor_of_terminal(device), next(iter(device.tables))
         session.rollback()
     closed(world, admin)
