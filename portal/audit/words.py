@@ -46,7 +46,7 @@ FIELDS = {
     "sessions_ended": "終了したログイン", "email": "メールアドレス", "day_boundary_minutes": "営業日の切替時刻",
     "default_stay_minutes": "標準滞在時間(分)", "table_reset": "テーブルリセット機能", "send_blocks": "テーブルブロックの連携",
     "offer_time_change": "予約時間変更の案内", "template": "店舗テンプレート", "state": "連携状態", "business": "営業状態", "store_id": "店舗ID", "owed": "未送信・未連携",
-    "tables": "テーブル", "mapped": "マッピング済み", "error": "エラー", "file": "ファイル", "new": "新規", "changed": "変更",
+    "tables": "テーブル", "blocks": "ブロック", "blocks_told": "反映されたブロック", "mapped": "マッピング済み", "error": "エラー", "file": "ファイル", "new": "新規", "changed": "変更",
     "total_yen": "合計", "amount_yen": "金額", "paid_yen": "支払済み", "discount_yen": "値引・割引", "difference_yen": "過不足", "counted_yen": "現金の実査", "points": "ポイント", "site": "予約サイト",
     "reason": "理由", "parts": "分割数", "part": "支払い", "child": "合算する伝票", "quantity": "数量", "slip": "伝票", "hint": "末尾",
     "percent": "割引率(%)", "amount": "値引額", "code": "コード", "group": "区分", "url": "URL", "title": "タイトル", "visit": "来店",

@@ -18,11 +18,11 @@ from portal.kernel.clock import Clock
 from portal.kernel.ids import new_id
 from portal.link.answers import add_unanswered, keep_answers
 from portal.link.client import BUSY, LedgerClient, LedgerProblemError, LedgerUnavailableError, TokenBox
-from portal.link.contract import MAX_STATES, Signals, TableList, VisitBatch, VisitBatchAnswer, VisitState
+from portal.link.contract import MAX_STATES, Signals, VisitBatch, VisitBatchAnswer, VisitState
 from portal.link.models import DeliveryLane
 from portal.link.owed import Link, owed_states
 from portal.link.standing import CUT_RETRY, OVER, notice_cut, notice_stands
-from portal.link.tablelist import owed_list, send, settled
+from portal.link.tablelist import Again, Told, owed_again, send, settled
 from portal.operations.models import ReservationLink
 from portal.visits.models import Visit
 
@@ -86,14 +86,14 @@ def _asleep(_company_id: int, _link_id: uuid.UUID) -> None:
 class Turn:
     """One round of a lane's holder: what to send, or (``ask``) to ask first whether the ledger has changed.
 
-    ``tables``: the ledger was restored and must have its table list before it is told of visits.
+    ``again``: the ledger was restored and must have its table list and blocks before it is told of visits.
     """
 
     link: Link
     lease: uuid.UUID
     states: list[VisitState]
     ask: bool = False
-    tables: TableList | None = None
+    again: Again | None = None
 
 
 @dataclass(frozen=True)
@@ -128,10 +128,10 @@ class Deliverer:
             if turn.ask:
                 signals = self.client.signals(session, turn.link.token, seconds=seconds)
                 turn = run_write(session, partial(self._reopen, turn=turn, signals=signals))
-            while turn.states or turn.tables:
-                if turn.tables:
-                    told = send(self.client, session, turn.link, turn.tables, seconds=seconds)
-                    turn = run_write(session, partial(self._listed, turn=turn, error=told))
+            while turn.states or turn.again:
+                if turn.again:
+                    told = send(self.client, session, turn.link, turn.again, seconds=seconds)
+                    turn = run_write(session, partial(self._listed, turn=turn, told=told))
                     continue
                 batch = VisitBatch(states=turn.states)
                 answer = self.client.send_visits(session, turn.link.token, batch, seconds=seconds)
@@ -187,7 +187,7 @@ class Deliverer:
         )  # fmt: skip
         lane.ledger_version = signals.version
         following = self._next(session, turn, lane, now)
-        if not following.states and not following.tables:
+        if not following.states and not following.again:
             # Nothing else will say that the ledger is back.
             answered(lane, now)
         return following
@@ -195,18 +195,18 @@ class Deliverer:
     def _next(self, session: Session, turn: Turn, lane: DeliveryLane, now: datetime) -> Turn:
         """What is owed now, or the lease given back in the same transaction."""
         if lane.lease_token != turn.lease:
-            return replace(turn, states=[], ask=False, tables=None)
-        tables = owed_list(session, lane)
-        states = [] if tables else owed_states(session, turn.link, self.most)
-        lane.lease_token, lane.lease_until = (turn.lease, now + LEASE) if states or tables else (None, None)
-        return replace(turn, states=states, ask=False, tables=tables)
+            return replace(turn, states=[], ask=False, again=None)
+        again = owed_again(session, lane, now)
+        states = [] if again else owed_states(session, turn.link, self.most)
+        lane.lease_token, lane.lease_until = (turn.lease, now + LEASE) if states or again else (None, None)
+        return replace(turn, states=states, ask=False, again=again)
 
-    def _listed(self, session: Session, turn: Turn, error: str | None) -> Turn:
-        """The restored ledger has its table list again: what is owed of visits follows."""
+    def _listed(self, session: Session, turn: Turn, told: Told) -> Turn:
+        """The restored ledger has its table list and blocks again: what is owed of visits follows."""
         now = self.clock.now()
         lane = session.get_one(DeliveryLane, turn.link.id, with_for_update=True, populate_existing=True)
-        assert turn.tables is not None
-        settled(session, lane, turn.tables, error, now)
+        assert turn.again is not None
+        settled(session, lane, turn.again, told, now)
         answered(lane, now)
         return self._next(session, turn, lane, now)
 
@@ -226,7 +226,7 @@ class Deliverer:
             "link": turn.link.id, "now": now, "version": answer.version, "lease": kept, "ours": ours,
             "until": now + LEASE if states else None,
         })  # fmt: skip
-        return replace(turn, states=states, ask=False, tables=None)
+        return replace(turn, states=states, ask=False, again=None)
 
     def _restored(
         self, session: Session, turn: Turn, answer: VisitBatchAnswer, now: datetime, *, last: bool

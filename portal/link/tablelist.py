@@ -6,6 +6,7 @@ for its own press of 「お席トットくん同期」, which shows first what i
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select
@@ -13,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from portal.audit.models import record
+from portal.link.blocklist import Blocks, owed_blocks, tell
 from portal.link.client import LedgerClient, LedgerProblemError
 from portal.link.contract import Signals, TableItem, TableList
 from portal.link.models import AcceptedTableList, DeliveryLane
@@ -23,6 +25,22 @@ from portal.tables.models import DiningTable, TableSync
 SELF = "自動(お席トットくんの復元)"
 # What an older ledger answers to a call that it does not know.
 UNKNOWN_CALL = "NOT_FOUND"
+
+
+@dataclass(frozen=True)
+class Again:
+    """What a restored ledger must have before it is told of visits: its table list, and blocks that it was told of."""
+
+    tables: TableList
+    blocks: Blocks
+
+
+@dataclass(frozen=True)
+class Told:
+    """``error``: the code where the list was refused for good. ``blocks``: how many the ledger took."""
+
+    error: str | None
+    blocks: int
 
 
 def remember(session: Session, link: Link, pushed: TableList, now: datetime) -> None:
@@ -39,10 +57,13 @@ def remember(session: Session, link: Link, pushed: TableList, now: datetime) -> 
     )
 
 
-def owed_list(session: Session, lane: DeliveryLane) -> TableList | None:
-    """The list that the ledger must have before it can be told of visits; None where nothing is owed."""
-    if lane.tables_owed_at is None:
-        return None
+def owed_again(session: Session, lane: DeliveryLane, now: datetime) -> Again | None:
+    """What the ledger must have before it can be told of visits; None where nothing is owed."""
+    tables = _owed_list(session, lane) if lane.tables_owed_at is not None else None
+    return Again(tables, owed_blocks(session, lane, now)) if tables is not None else None
+
+
+def _owed_list(session: Session, lane: DeliveryLane) -> TableList | None:
     kept = session.get(AcceptedTableList, lane.link_id, populate_existing=True)
     if kept is not None:
         return TableList(version=kept.version, tables=[TableItem.model_validate(item) for item in kept.body])
@@ -66,14 +87,19 @@ def owed_list(session: Session, lane: DeliveryLane) -> TableList | None:
     )
 
 
-def send(
-    client: LedgerClient, session: Session, link: Link, pushed: TableList, *, seconds: float
-) -> str | None:
-    """Send the list again and have the seats of identical name mapped (T3); the code where the list was refused.
+def send(client: LedgerClient, session: Session, link: Link, again: Again, *, seconds: float) -> Told:
+    """Send the list again, have the seats of identical name mapped (T3), and tell of the blocks (O14).
 
     A pair whose names no longer agree is never dropped here: only a person's press does that (T5). Raises
-    LedgerUnavailableError, and LedgerProblemError where the link is over; then the list stays owed.
+    LedgerUnavailableError, and LedgerProblemError where the link is over; then all of it stays owed.
     """
+    error = _send_list(client, session, link, again.tables, seconds=seconds)
+    return Told(error, tell(client, session, link, again.blocks))
+
+
+def _send_list(
+    client: LedgerClient, session: Session, link: Link, pushed: TableList, *, seconds: float
+) -> str | None:
     try:
         client.push_tables(session, link.token, pushed, seconds=seconds)
     except LedgerProblemError as problem:
@@ -99,11 +125,11 @@ def _keeps(signals: Signals) -> bool:
     return tuple(int(part) for part in signals.contract_version.split(".")[:2] if part.isdigit()) >= (1, 3)
 
 
-def settled(
-    session: Session, lane: DeliveryLane, pushed: TableList, error: str | None, now: datetime
-) -> None:
+def settled(session: Session, lane: DeliveryLane, again: Again, told: Told, now: datetime) -> None:
     """The list is there again, or was refused for good: either way visits may follow, with a trace."""
     lane.tables_owed_at, lane.tables_told_at = None, now
+    pushed, error = again.tables, told.error
+    blocks = {"blocks": len(again.blocks), "blocks_told": told.blocks} if again.blocks else {}
     session.add(
         TableSync(
             company_id=lane.company_id, store_id=lane.store_id, link_id=lane.link_id, version=pushed.version, at=now,
@@ -112,5 +138,5 @@ def settled(
     )  # fmt: skip
     record(
         session, company_id=lane.company_id, store_id=lane.store_id, at=now, action="tables_synced",
-        target="お席トットくん同期", actor_label=SELF, after={"tables": len(pushed.tables), "error": error},
+        target="お席トットくん同期", actor_label=SELF, after={"tables": len(pushed.tables), "error": error, **blocks},
     )  # fmt: skip

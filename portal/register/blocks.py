@@ -7,8 +7,8 @@ import uuid
 from sqlalchemy.orm import Session
 
 from portal.database import run_write
+from portal.link.blocklist import request_of
 from portal.link.client import LedgerProblemError, LedgerUnavailableError
-from portal.link.contract import BlockRequest
 from portal.link.delivery import Deliverer
 from portal.operations.models import ReservationLink
 from portal.register.service import Device
@@ -30,8 +30,7 @@ def send(session: Session, deliverer: Deliverer, device: Device, block_id: uuid.
         session.rollback()
         return True
     token = deliverer.tokens.open(link.access_token_encrypted or "")
-    body = BlockRequest(table_id=row.table_id, start_at=row.created_at, end_at=row.ended_at or row.ends_at)
-    chosen = link.id
+    body, chosen = request_of(row), link.id
     session.rollback()
 
     def keep(sent_to: uuid.UUID | None) -> None:

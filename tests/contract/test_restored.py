@@ -211,3 +211,61 @@ def test_T5_an_older_ledger_is_not_asked_to_map_where_it_would_drop_a_pair(
     sweep(world.app)
     assert "B9" not in restored.pairs()
     assert restored.pairs()["A2"] == "A2 窓側"
+
+
+def blocks_there(world: World) -> dict[str, int]:
+    """Blocks of the ledger: minutes by seat."""
+    world.owner.rollback()
+    rows = world.owner.execute(text(
+        "SELECT s.name, r.stay_minutes FROM ledger.reservation r JOIN ledger.reservation_seat x ON x.reservation_id = r.id"
+        " JOIN ledger.seat s ON s.id = x.seat_id WHERE r.kind = 'block'"
+    )).all()  # fmt: skip
+    world.owner.rollback()
+    return dict(rows)
+
+
+def test_O14_D1_blocks_that_run_are_there_again_and_those_that_ended_have_ended(restored: Restored) -> None:
+    world = restored.world
+    world.run("UPDATE pos.store SET send_blocks = true WHERE id = :i", i=restored.store)
+    pos = world.register()
+
+    def press(table: str, what: str = "block") -> None:
+        path = f"/register/tables/{world.table(table)}/{what}"
+        assert pos.post(path, op_id=str(uuid.uuid4())).status_code == 303
+
+    press("A1")
+    world.clock.offset += timedelta(minutes=10)
+    press("A1", "unblock")
+    press("B9")
+    known = blocks_there(world)
+    assert (known["A1"], known["B9"] > 60) == (10, True)
+    # The backup knows that A1 is blocked until the morning, and neither the table B9 nor its block.
+    world.run("UPDATE ledger.reservation SET stay_minutes = 600 WHERE kind = 'block' AND stay_minutes = 10")
+    world.run("DELETE FROM ledger.reservation_seat x USING ledger.reservation r, ledger.seat s WHERE r.id = x.reservation_id"
+              " AND r.kind = 'block' AND s.id = x.seat_id AND s.name = 'B9'")  # fmt: skip
+    world.run("DELETE FROM ledger.reservation r WHERE kind = 'block' AND NOT EXISTS (SELECT FROM ledger.reservation_seat x WHERE x.reservation_id = r.id)")  # fmt: skip
+    restored.restore()
+    restored.noticed()
+    # The answer is lost: it is told once more, which changes nothing.
+    world.network.fault = "lost"
+    sweep(world.app)
+    world.network.fault = ""
+    world.clock.offset += timedelta(seconds=20)
+    sweep(world.app)
+    assert blocks_there(world) == known
+    told = "SELECT after->'blocks_told' FROM pos.audit_entry WHERE action = 'tables_synced' AND actor_label LIKE '自動%'"
+    assert world.one(told) == 2
+    press("B9", "unblock")
+    assert blocks_there(world)["B9"] < 60
+    # A store that keeps its blocks to itself since (O5), or a ledger whose staff took one away: nothing new appears.
+    press("A2")
+    world.run("UPDATE pos.store SET send_blocks = false WHERE id = :i", i=restored.store)
+    world.run("DELETE FROM ledger.reservation_seat x USING ledger.reservation r WHERE r.id = x.reservation_id AND r.kind = 'block'")  # fmt: skip
+    world.run("DELETE FROM ledger.reservation r WHERE kind = 'block' AND stay_minutes > 60")
+    world.run("UPDATE ledger.reservation SET status = 'cancelled' WHERE kind = 'block'")
+    world.run("UPDATE ledger.instance SET epoch = 'restored again'")
+    world.run(f"UPDATE ledger.shop SET version = version + 1 WHERE id = {SHOP}")
+    restored.noticed()
+    sweep(world.app)
+    assert blocks_there(world) == {}
+    assert world.one("SELECT count(*) FROM ledger.reservation WHERE kind = 'block' AND status <> 'cancelled'") == 0

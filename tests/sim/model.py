@@ -99,7 +99,8 @@ class Block:
     """A テーブルブロック of the POS.
 
     ``told``: the link whose ledger was told of it; ``heard``: the ends that it heard at the last telling; ``over``: it
-    has ended, and nobody was warned that the ledger may still show it.
+    has ended, and nobody was warned that the ledger may still show it; ``known``: the ledger has taken it once; ``again``:
+    it was restored since, and must be told anew.
     """
 
     table: str
@@ -109,6 +110,8 @@ class Block:
     told: int | None = None
     heard: list[datetime] = field(default_factory=list)
     over: bool = False
+    known: bool = False
+    again: bool = False
 
     @property
     def ends(self) -> datetime:

@@ -91,9 +91,12 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
     "moved-from table stays taken (O2)": (OPERATIONS, "            .values(released_at=now)\n", "            .values(taken_at=now)\n"),
     "block told although it is not to be (O5)": (BLOCKS, "(row.ended_at is None and not wanted)", "False"),
     "group outlives its parties (O8)": (VISITS, "        if sitting is None:\n", "        if False:\n"),
-    "block in the ledger does not end (O14)": (BLOCKS, "row.ended_at or row.ends_at", "row.ends_at"),
+    "block in the ledger does not end (O14)": ("portal.link.blocklist", "row.ended_at or row.ends_at", "row.ends_at"),
     "block of the POS takes another's place (O14)": (CHANGE, "row.stay_minutes = length\n        row.revision", "row.start_at = now\n        row.revision"),
     "a late word opens a block again (O14)": (CHANGE, "length >= row.stay_minutes:", "length == row.stay_minutes:"),
+    "a restored ledger is not told of blocks (O14)": ("portal.link.blocklist", "    for block_id, block in blocks:\n", "    for block_id, block in ():\n"),
+    "a restored ledger is not told that a block has ended (O14)": (
+        "portal.link.blocklist", "or_(runs, TableBlock.ended_at.is_not(None))", "or_(runs, TableBlock.ended_at > now)"),
     "a block whose answer was lost stays in the ledger (O14)": (BLOCKS, "        keep(chosen)\n", "        pass\n"),
     "mapping asked of a party that sits (T6)": (APPLY, "_seats(work, state) if moved else []", "_seats(work, state)"),
 }  # fmt: skip

@@ -129,8 +129,12 @@ class Oracle(Trouble):
         agree("a block ends with the day, or with itself (O14)", end in (block.ends, block.ended), True)
         wanted = self.model.books.block(block_id, table, start, end)
         agree("a block was answered", status, wanted)
+        last = end == (block.ended or block.ends)
+        if last:
+            block.again = False
         if status == 200:
             block.heard.append(end)
+            block.known, block.over = True, block.over or (last and block.ended is not None)
 
     # -- when all has settled
 
@@ -248,6 +252,11 @@ class Oracle(Trouble):
 
     def _compare_blocks(self) -> None:
         """O14: what ended on the POS has ended in the ledger, unless a person was warned or staff there changed it."""
+        missing = [
+            i for i, block in self.model.blocks.items()
+            if block.again and block.told == self.model.link == self.model.ledger_link and block.ends > self.made.clock.now()
+        ]  # fmt: skip
+        agree("blocks that a restored ledger was not told again (O14)", missing, [])
         rows = self.model.books.rows
         real = {
             i: rows[i].stay

@@ -138,6 +138,7 @@ class Trouble(StaffActs):
         self.model.books = books.copy()
         for block in self.model.blocks.values():
             block.over = False
+            block.again = block.known and block.told == self.model.link
         self.backup = None
         self.tell("the ledger is restored from its backup")
         for _ in range(6):
