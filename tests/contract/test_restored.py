@@ -268,4 +268,7 @@ def test_O14_D1_blocks_that_run_are_there_again_and_those_that_ended_have_ended(
     restored.noticed()
     sweep(world.app)
     assert blocks_there(world) == {}
-    assert world.one("SELECT count(*) FROM ledger.reservation WHERE kind = 'block' AND status <> 'cancelled'") == 0
+    assert (
+        world.one("SELECT count(*) FROM ledger.reservation WHERE kind = 'block' AND status <> 'cancelled'")
+        == 0
+    )
