@@ -58,8 +58,12 @@
     grid().scrollBy(pull(event.clientX, box.left + 130, box.right), pull(event.clientY, box.top + 40, box.bottom));
   };
   const over = (event) => {
-    drag.bar.style.transform = `translate(${event.clientX - drag.x}px, ${event.clientY - drag.y}px)`;
-    drag.shift = Math.round((event.clientX - drag.x + grid().scrollLeft - drag.scroll) / drag.width);
+    // A bar stays on its day: what lies before opening or after the last quarter is another day's page.
+    const from = number(drag.bar, "c"), went = (event.clientX - drag.x + grid().scrollLeft - drag.scroll) / drag.width;
+    const most = Number(grid().dataset.quarters) - Math.min(4, number(drag.bar, "w"));
+    const within = Math.max(-from, Math.min(Math.max(0, most - from), went));
+    drag.bar.style.transform = `translate(${event.clientX - drag.x + (within - went) * drag.width}px, ${event.clientY - drag.y}px)`;
+    drag.shift = Math.round(within);
     const below = document.elementFromPoint(event.clientX, event.clientY)?.closest("#grid .rows > .r:not(.line) .g");
     if (below && below !== drag.target) {
       drag.target.classList.remove("drop");
@@ -67,7 +71,7 @@
     }
     drag.target.classList.add("drop");
     const at = Number(grid().dataset.opens) + (number(drag.bar, "c") + drag.shift) * 15;
-    tip().textContent = `${drag.target.dataset.s || "未定"} ${clockOf(Math.max(0, at))}~`;
+    tip().textContent = `${drag.target.dataset.s || "未定"} ${clockOf(at)}~`;
     tip().hidden = false;
     tip().style.transform = `translate(${event.clientX + 14}px, ${event.clientY - 40}px)`;
     edge(event);

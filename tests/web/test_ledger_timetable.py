@@ -140,6 +140,70 @@ def test_G1_O3_a_finger_moves_a_bar_to_another_seat_and_time_and_the_pos_sees_it
     assert [r for r in evening.waiting_list() if "花子" in r and "A3" in r and "20:30" in r]
 
 
+def undo_of(page: str) -> dict[str, str]:
+    """What 「元に戻す」 beside the message posts."""
+    form = page[page.index('class="alert alert-success said"') : page.index("元に戻す")]
+    return {key: value(form, key) for key in ("revision", "from_seat", "seat", "time", "stay")}
+
+
+def test_G1_a_slip_of_the_finger_is_undone_where_it_is_said(evening: Evening) -> None:
+    evening.do("予約(花子,A1,60,90) / 予約(太郎,なし,60,90) / 予約(次郎,A4,60)")
+    world = evening.world
+    evening.ledger.get("/timetable")
+    for who, there, back in (("花子", "A3", "A1"), ("太郎", "A5", ""), ("次郎", "", "A4")):
+        path = f"/r/{number(world, evening.ids[who])}/move"
+        moved = evening.ledger.post(path, HX, from_seat=back, seat=there, shift="-45")
+        assert (held(world, evening.ids[who]), local(world, evening.ids[who])) == (there or "None", "19:15")
+        undone = evening.ledger.post(path, HX, **undo_of(moved.text))
+        assert undone.headers["HX-Retarget"] == "#grid"
+        assert (held(world, evening.ids[who]), local(world, evening.ids[who])) == (back or "None", "20:00")
+    # Not over what somebody else did meanwhile.
+    path = f"/r/{number(world, evening.ids['花子'])}/move"
+    moved = evening.ledger.post(path, HX, from_seat="A1", seat="A3", shift="0")
+    evening.do("台帳変更(花子,座席=A5)")
+    assert evening.ledger.post(path, HX, **undo_of(moved.text)).status_code == 409
+    assert held(world, evening.ids["花子"]) == "A5"
+
+
+def test_G1_a_bar_stays_on_its_business_day_and_is_not_lost_to_another_page(evening: Evening) -> None:
+    evening.do("予約(花子,A1,240,60)")
+    world, row_id = evening.world, evening.ids["花子"]
+    path = f"/r/{number(world, row_id)}/move"
+    evening.ledger.get("/timetable")
+    moved = evening.ledger.post(path, HX, from_seat="A1", seat="A1", shift="300")
+    assert "花子をA1 28:00~29:00に変更しました。" in moved.text
+    for shift in ("60", "-1440"):
+        gone = evening.ledger.post(path, HX, from_seat="A1", seat="A1", shift=shift)
+        assert gone.status_code == 422
+        assert "別の営業日には移動できません。" in gone.text
+    assert evening.ledger.post(path, from_seat="A1", seat="A1", time="29:15", stay="60").status_code == 422
+    assert local(world, row_id) == "04:00"
+
+
+def test_G1_a_guest_who_is_yet_to_come_is_not_moved_into_the_past_unasked(evening: Evening) -> None:
+    evening.do("予約(花子,A1,60,60)")
+    world, row_id = evening.world, evening.ids["花子"]
+    path = f"/r/{number(world, row_id)}/move"
+    evening.ledger.get("/timetable")
+    asked = evening.ledger.post(path, HX, from_seat="A1", seat="A1", shift="-240")
+    assert asked.status_code == 422
+    assert "16:00は、すでに過ぎている時間です。" in asked.text
+    # Early guests: the reservation is brought forward to now, and nobody asks (P5).
+    assert evening.ledger.post(path, HX, from_seat="A1", seat="A1", shift="-75").status_code == 200
+    assert local(world, row_id) == "18:45"
+
+
+def test_O3_whoever_moves_a_party_that_sits_is_told_that_the_register_keeps_its_table(
+    evening: Evening,
+) -> None:
+    evening.do("予約(花子,A1,-5) / 配席(花子,A1)")
+    path = f"/r/{number(evening.world, evening.ids['花子'])}/move"
+    evening.ledger.get("/timetable")
+    said = "レジでもテーブル移動を行ってください。"
+    assert said in evening.ledger.post(path, HX, from_seat="A1", seat="A3", shift="0").text
+    assert said not in evening.ledger.post(path, HX, from_seat="A3", seat="A3", shift="0", longer="30").text
+
+
 def test_G1_a_finger_that_took_an_old_picture_is_told(evening: Evening) -> None:
     evening.do("予約(花子,A1,60)")
     world, row_id = evening.world, evening.ids["花子"]
