@@ -57,7 +57,8 @@ def switch(staff_id: uuid.UUID) -> BaseResponse:
             lambda s: pins.switch_person(s, g.actor, found.store_id, staff_id, form.pin.data, now),
         )
         if not problem:
-            flash("担当者を切り替えました。", "success")
+            name = pins.person_of_store(db.session(), found.store_id, staff_id).name
+            flash(f"{name}さんに切り替えました。", "success")
             return go(url_for("register.tables" if found.is_open else "register.top"))
         form.fail("pin", problem)
     return _keypad(staff_id, form, 422)

@@ -24,7 +24,6 @@ from portal.tries import count_failure, seconds_locked
 LOCKED = "PINの入力の失敗が続いたため、この担当者は一時的に切り替えられません。"
 WRONG = "PINが正しくありません。"
 AGAIN = "もう一度入力してください。"
-WAIT = "しばらく待ってから、もう一度お試しください。"
 
 
 def ensure_good_pin(pin: str) -> None:
@@ -100,7 +99,7 @@ def switch_person(
     staff = person_of_store(session, store_id, staff_id)
     outcome = _verified(session, _key(staff.id), staff.pin_hash, pin, now)
     if outcome == "locked":
-        return LOCKED + WAIT
+        return LOCKED + _wait(session, _key(staff.id), now)
     if outcome == "wrong":
         return WRONG + AGAIN
     web = session.get_one(WebSession, actor.session_id, with_for_update=True)
@@ -112,9 +111,10 @@ def switch_person(
 
 def check_password(session: Session, staff: Staff, password: str, now: datetime) -> str:
     """Before one's own PIN is set: "" where the password fits, else what the screen says. Counts failures."""
-    outcome = _verified(session, hash_token(f"own:{staff.id}"), staff.password_hash, password, now)
+    key = hash_token(f"own:{staff.id}")
+    outcome = _verified(session, key, staff.password_hash, password, now)
     if outcome == "locked":
-        return "パスワードの入力の失敗が続いたため、一時的に設定できません。" + WAIT
+        return "パスワードの入力の失敗が続いたため、一時的に設定できません。" + _wait(session, key, now)
     return "パスワードが正しくありません。" + AGAIN if outcome == "wrong" else ""
 
 
@@ -128,6 +128,12 @@ def _verified(session: Session, key: str, stored: str | None, given: str, now: d
             session.delete(throttle)
         return ""
     return "locked" if count_failure(session, LoginThrottle, key, now) else "wrong"
+
+
+def _wait(session: Session, key: str, now: datetime) -> str:
+    """How long, in whole minutes: whoever stands at a tablet decides by it what to do meanwhile."""
+    minutes = max(1, -(-seconds_locked(session.get(LoginThrottle, key, populate_existing=True), now) // 60))
+    return f"約{minutes}分待ってから、もう一度入力してください。"
 
 
 def _key(staff_id: uuid.UUID) -> str:

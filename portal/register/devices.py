@@ -51,6 +51,10 @@ class StoreClosedError(UserError):
 
     status = 409
 
+    def __init__(self, store_id: uuid.UUID, name: str) -> None:
+        super().__init__(f"{name}は閉店しているため、レジを使用できません。", ASK_TO_REOPEN)
+        self.store_id = store_id
+
 
 def device_of(session: Session, terminal_id: uuid.UUID, now: datetime) -> Device:
     """The terminal with the master it last synced (S1), its business day and the state of its link.
@@ -74,10 +78,7 @@ def _row(session: Session, statement: str, key: uuid.UUID | str, now: datetime) 
 
 def _device(session: Session, row: Row[Any], now: datetime) -> Device:
     if row.closed_at is not None:
-        raise StoreClosedError(
-            f"{row.store_name}は閉店しているため、レジを使用できません。",
-            ASK_TO_REOPEN,
-        )
+        raise StoreClosedError(row.store_id, row.store_name)
     master = terminals.master_of(session, row)
     link_id = master.link_id
     day = business_date(now, row.day_boundary_minutes)

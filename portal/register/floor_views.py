@@ -11,13 +11,13 @@ from werkzeug.wrappers import Response as BaseResponse
 from portal.database import db, run_write
 from portal.days import service as days
 from portal.kernel.errors import UserError
-from portal.register.devices import device_of_cookie, fetch_reservations
+from portal.register.devices import StoreClosedError, device_of_cookie, fetch_reservations
 from portal.register.service import Device
 from portal.services import deliverer
 from portal.terminals import service as terminals
 from portal.terminals.forms import SetupForm
 from portal.terminals.models import Terminal
-from portal.web.context import go, permission, render
+from portal.web.context import go, is_htmx, permission, problem_page, render
 
 blueprint = Blueprint("floor", __name__, url_prefix="/register")
 COOKIE = "portal_terminal"
@@ -58,6 +58,17 @@ def refetch(*, seconds: float = 2.5, asked: bool = True) -> bool:
 @blueprint.app_errorhandler(NoDeviceError)
 def _no_device(_: NoDeviceError) -> BaseResponse:
     return go(url_for("floor.setup"))
+
+
+@blueprint.app_errorhandler(StoreClosedError)
+def _store_closed(error: StoreClosedError) -> BaseResponse:
+    """閉店 has its own page: every other page of the register would only lead back to it (L7)."""
+    if not request.path.startswith("/register/"):
+        return problem_page(error.status, error.message, error.remedy)
+    if is_htmx():
+        # A table list that asks by itself must not take the closing for a lost network.
+        return go(url_for("register.top"))
+    return render("register/closed.html", status=error.status, error=error, **shared())
 
 
 @blueprint.app_errorhandler(NotReadyError)

@@ -20,16 +20,17 @@ from portal.operations.queries import state_label
 from portal.stores.models import Store
 from portal.terminals.models import Opening, Terminal
 from portal.visits.models import Visit
+from portal.visits.service import table_names
 
 
 @dataclass(frozen=True)
 class Stops:
-    """What 閉店 of a store means now. ``sitting``: parties that have not left: with them it is refused.
+    """What 閉店 of a store means now. ``sitting``: tables of each party that has not left: with them it is refused.
 
     ``open_terminals``: names of those whose day is not closed; ``owed``: visits the ledger will not hear of (L7).
     """
 
-    sitting: int
+    sitting: list[str]
     open_terminals: list[str]
     terminals: int
     link: str
@@ -40,10 +41,10 @@ class Stops:
 def stops(session: Session, store: Store) -> Stops:
     """Read what a 閉店 would stop; training is left out: nothing of it goes anywhere (S4)."""
     link = operations.current_link(session, store.id)
-    sitting = session.scalar(
-        select(func.count()).where(
-            Visit.store_id == store.id, Visit.status.in_(("seated", "paid")), Visit.training.is_(False)
-        )
+    sitting = session.scalars(
+        select(table_names(Visit.id))
+        .where(Visit.store_id == store.id, Visit.status.in_(("seated", "paid")), Visit.training.is_(False))
+        .order_by(Visit.seated_at)
     )
     terminals = session.scalar(
         select(func.count()).where(Terminal.store_id == store.id, Terminal.revoked_at.is_(None))
@@ -55,7 +56,7 @@ def stops(session: Session, store: Store) -> Stops:
         .distinct()
         .order_by(Terminal.name)
     )
-    return Stops(sitting or 0, list(opened), terminals or 0, state_label(link) if link else "",
+    return Stops([tables or "－" for tables in sitting], list(opened), terminals or 0, state_label(link) if link else "",
                  link is not None and link.provider == "otoseki", operations.owed(session, link.id) if link else 0)  # fmt: skip
 
 
@@ -90,7 +91,7 @@ def close_store(
         found = stops(s, store)
         if found.sitting:
             raise ConflictError(
-                f"退店していない来店が{found.sitting}件あるため、閉店できません。",
+                f"退店していない来店が{len(found.sitting)}件あるため、閉店できません。",
                 "レジで会計、テーブルリセットの解除、または来店取消を行ってから、もう一度「閉店する」を押してください。",
             )
         store.closed_at, store.revision = now, store.revision + 1

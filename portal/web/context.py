@@ -228,10 +228,10 @@ def failure_status(error: Exception) -> int:
 
 
 def _unexpected(error: Exception) -> Response:
-    # Only type and place: the text of an error may hold a guest's name.
+    # Only type, PostgreSQL's code and place: the text of an error may hold a guest's name.
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
     place = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame is not None else "?"
-    log.error("unexpected %s at %s", type(error).__name__, place)
+    log.error("unexpected %s at %s", type(error).__name__, place, extra={"code": sqlstate(error) or ""})
     return problem_page(500, *TEXTS[500])

@@ -83,7 +83,7 @@ def test_S5_M12_an_evening_ends_on_a_tablet(
         page.get_by_role("button", name=key, exact=True).tap()
     see(page, "店長 花子さんのPIN", "register-pin")
     page.get_by_role("button", name="切り替え").tap()
-    expect(page.get_by_text("担当者を切り替えました。")).to_be_visible()
+    expect(page.get_by_text("さんに切り替えました。")).to_be_visible()
 
     page.goto(address + "/register/tools/bookmarks")
     page.get_by_label("タイトル").fill("お席トットくん")

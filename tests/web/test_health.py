@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from portal import demo, jobs
 from portal.database import db
@@ -181,6 +181,15 @@ def test_names_phones_tokens_and_passwords_never_stand_in_the_logs(
     monkeypatch.setattr("portal.stores.views.service.search", refused)
     assert admin.get("/stores/").status_code == 503
 
+    class TwiceError(Exception):
+        sqlstate = "23505"
+
+    def broken(*_: object, **__: object) -> None:
+        raise IntegrityError("INSERT", {"guest_name": "個人 情報子"}, TwiceError("DETAIL: (秘密 花子)"))
+
+    monkeypatch.setattr("portal.stores.views.service.search", broken)
+    assert admin.get("/stores/").status_code == 500
+
     @jobs.task("test.leaks", attempts=1)
     def leaks(job: jobs.Job) -> None:
         raise ValueError("個人 情報子")
@@ -196,6 +205,8 @@ def test_names_phones_tokens_and_passwords_never_stand_in_the_logs(
     assert text.count("request") > 20
     assert '"error": "ValueError"' in text
     assert "unexpected ValueError" in text
+    # Which constraint kind failed can be told from PostgreSQL's code alone.
+    assert re.search(r'"message": "unexpected IntegrityError at [^"]+"[^}]*"code": "23505"', text)
     cookie = admin.client.get_cookie("portal_session")
     assert cookie is not None
     secrets = [

@@ -272,7 +272,7 @@ def test_wrong_pins_lock_the_person_at_every_tablet_for_a_while(world: World) ->
     path = f"/register/person/{staff(world, 'manager')}"
     for _ in range(4):
         assert "PINが正しくありません。" in pos.post(path, pin="1111").text
-    assert "一時的に切り替えられません" in pos.post(path, pin="1111").text
+    assert "一時的に切り替えられません。約1分待ってから" in pos.post(path, pin="1111").text
     assert "一時的に切り替えられません" in other.post(path, pin="2468").text
     world.clock.offset += timedelta(minutes=2)
     assert other.post(path, pin="2468").status_code == 303
