@@ -249,6 +249,10 @@ def close(
 ) -> str | None:
     """End a link on our side (L7): the history stays. The token to tell the ledger with, if there is one."""
     now = deliverer.clock.now()
+    # Whoever is being seated on it holds its row until then: what they will owe is settled below.
+    session.refresh(link, with_for_update=True)
+    if link.ended_at is not None:
+        return None
     left = owed(session, link.id)
     label = PROVIDER_LABELS[link.provider] + ("連携中" if link.cut_at is None else "側で連携終了")
     link.state, link.ended_at = "ended", now

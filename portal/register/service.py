@@ -42,11 +42,13 @@ ON CONFLICT DO NOTHING RETURNING op_id
 # Whether the day is open is looked at by a later statement: this one would look before it holds the lock.
 CLAIM_OPEN = f"WITH claimed AS ({CLAIM}) SELECT op_id, {gate.LOCK} FROM claimed"  # noqa: S608
 FOUND = "UPDATE pos.operation SET result = %(result)s WHERE op_id = %(op_id)s"
-# What a party is about to sit at, as it is now, and whether the day is open.
+# What a party is about to sit at, as it is now, and whether the day is open. The link stays as it is read until the
+# party sits (its foreign key takes the same lock): 連携解除 comes before, or finds the party and settles it (L7).
 GROUND = f"""
-SELECT place.id, place.kind, place.deleted_at IS NULL AS alive, link.state IS NOT DISTINCT FROM 'active' AS linked,
-       {gate.WHAT} AS closed
-FROM pos.dining_table place LEFT JOIN pos.reservation_link link ON link.id = %(link)s
+WITH link AS (SELECT state FROM pos.reservation_link WHERE id = %(link)s FOR KEY SHARE)
+SELECT place.id, place.kind, place.deleted_at IS NULL AS alive,
+       (SELECT state FROM link) IS NOT DISTINCT FROM 'active' AS linked, {gate.WHAT} AS closed
+FROM pos.dining_table place
 WHERE place.id = ANY(%(tables)s)
 """  # noqa: S608
 UNANSWERED = """

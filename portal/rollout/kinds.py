@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -41,12 +41,14 @@ class Failed:
     """A row that cannot be done, and why. ``again``: no answer came, so it is tried again.
 
     ``wait``: the ledger takes nothing for so many seconds; then the row is tried as if it had not been.
+    ``token``: of a link that the ledger has made and that is over here; it is to hear so (L7).
     """
 
     code: str
     message: str
     again: bool = False
     wait: int = 0
+    token: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Kind:
                      dict[uuid.UUID, Failed | str]]  # fmt: skip
 
 
+ENDED = Failed("REFUSED", "実行中に、この店舗の連携が解除されました。")
 NOT_LINKED = Failed("NOT_LINKED", "この店舗はお席トットくんと連携していません。")
 AWAY = Failed("UNAVAILABLE", "お席トットくんから応答がありませんでした。", again=True)
 
@@ -115,9 +118,9 @@ def _link_begin(
         ReservationLink.store_id.in_([row.store_id for row in rows]), ReservationLink.ended_at.is_(None),
         ReservationLink.cut_at.is_not(None),
     )  # fmt: skip
-    for over in session.scalars(cut.with_for_update()):
+    for lost in session.scalars(cut.with_for_update()):
         # The ledger ended it (G4): a fresh Client id begins a new link.
-        operations.close(session, deliverer, over, run.created_by, run.created_label)
+        operations.close(session, deliverer, lost, run.created_by, run.created_label)
     session.flush()
     session.execute(PENDING, {"run": run.id, "rows": [row.id for row in rows], "at": now})
     current = {
@@ -133,6 +136,8 @@ def _link_begin(
             select(Store.id).where(Store.id.in_([row.store_id for row in rows]), Store.closed_at.is_not(None))
         )
     )
+    own = ReservationLink.id.in_([row.link_id for row in rows])
+    over = set(session.scalars(select(ReservationLink.id).where(own, ReservationLink.ended_at.is_not(None))))
     found: dict[uuid.UUID, Work | Failed | str] = {}
     for row in rows:
         link = current.get(row.store_id or row.id)
@@ -141,7 +146,8 @@ def _link_begin(
             if link is not None and link.id != row.link_id:
                 code = "IN_PROGRESS" if link.state == "pending" else code
                 code = "OTHER_PROVIDER" if link.provider != OTOSEKI else code
-            found[row.id] = Failed(code, VERDICTS[code])
+            # Without an answer the row waited, and its link was ended meanwhile.
+            found[row.id] = ENDED if row.link_id in over else Failed(code, VERDICTS[code])
         elif link.state == "active":
             found[row.id] = "連携済みです。"
         else:
@@ -177,7 +183,7 @@ def _link_settle(
             if link is not None and link.state == "pending" and not failure.again:
                 session.delete(link)
         elif link is None or link.state == "ended":
-            found[work.row_id] = Failed("REFUSED", "実行中に、この店舗の連携が解除されました。")
+            found[work.row_id] = replace(ENDED, token=result.access_token)
         else:
             answer: LinkAnswer = result
             operations.activate(session, deliverer, link, answer, run.created_by, run.created_label)

@@ -10,6 +10,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any, Literal
@@ -69,8 +70,15 @@ def drain(
             return ended or "more"
         claim_id, asked = flying.popleft()
         results = [(work, future.result()) for work, future in asked]
-        settle = partial(_settle, deliverer=deliverer, run_id=run_id, claim_id=claim_id, results=results)
+        over: list[str] = []
+        settle = partial(
+            _settle, deliverer=deliverer, run_id=run_id, claim_id=claim_id, results=results, over=over
+        )
         settled = run_write(session, settle)
+        for token in over:
+            # The ledger has a link that nobody has here; where it cannot be told, a fresh Client id replaces it.
+            with suppress(LedgerProblemError, LedgerUnavailableError):
+                deliverer.client.end_link(session, token)
         if settled == "wait" or isinstance(settled, int):
             ended = settled
         elif stopping():
@@ -130,8 +138,10 @@ def _claim(
 
 
 def _settle(
-    session: Session, *, deliverer: Deliverer, run_id: uuid.UUID, claim_id: uuid.UUID, results: list[tuple[Work, Any]]
+    session: Session, *, deliverer: Deliverer, run_id: uuid.UUID, claim_id: uuid.UUID, results: list[tuple[Work, Any]],
+    over: list[str],
 ) -> Outcome:  # fmt: skip
+    """Keep what came of a chunk; ``over`` takes the tokens of links that the ledger must hear the end of."""
     run = session.get_one(BatchRun, run_id, with_for_update=True, populate_existing=True)
     mine = {
         row.id: row
@@ -144,6 +154,7 @@ def _settle(
     }
     results = [(work, result) for work, result in results if work.row_id in mine]
     settled = KINDS[run.kind].settle(session, deliverer, run, mine, results)
+    over[:] = [what.token for what in settled.values() if isinstance(what, Failed) and what.token]
     away = pause = 0
     for row_id, what in settled.items():
         row = mine[row_id]

@@ -6,6 +6,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import psycopg
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from portal import migrate
 from portal.embedded import EmbeddedPostgres
 from portal.kernel.business_day import TOKYO
+from portal.register import service as register
 from tests.conftest import Browser, World
 from tests.floor import Evening
 from tests.terminal import Kiosk
@@ -215,3 +217,63 @@ def test_L7_reservations_seated_twice_and_debts_of_ended_links_survive_the_upgra
         except psycopg.errors.UniqueViolation:
             return
     raise AssertionError("a second visit of the reservation was taken")
+
+
+def _waits(world: World) -> bool:
+    """Whether somebody waits for a row that another transaction holds."""
+    return bool(world.one("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+
+@pytest.mark.parametrize("how", ["連携解除", "連携開始"])
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.opened("evening")
+def test_L7_D1_who_is_seated_at_the_moment_the_link_ends_owes_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, how: str, moment: str
+) -> None:
+    """Two connections: one has read that the link stands and seats (held up before or after its INSERT), one ends it."""
+    evening, admin = Evening(world), world.login()
+    store = world.one("SELECT id FROM pos.store WHERE company_id = 1 AND code = '001'")
+    more = {}
+    if how == "連携開始":
+        # The ledger ended it, and a fresh Client id begins a new one.
+        world.run("UPDATE pos.reservation_link SET cut_at = now() WHERE store_id = :s", s=store)
+        more = {"client_id": issue(evening.ledger)}
+    inside, go_on = threading.Event(), threading.Event()
+    insert = register.bulk_insert_all
+
+    def held_up(session: Any, parts: Any) -> None:
+        if moment == "after":
+            insert(session, parts)
+        inside.set()
+        assert go_on.wait(10)
+        if moment == "before":
+            insert(session, parts)
+
+    monkeypatch.setattr(register, "bulk_insert_all", held_up)
+    codes: list[int] = []
+
+    def press(browser: Browser, path: str, **data: str) -> None:
+        codes.append(browser.post(path, **data).status_code)
+
+    path = f"/operations/links/{store}" + ("/end" if how == "連携解除" else "")
+    seating = threading.Thread(target=press, args=(evening.pos, f"/register/seat/{world.table('A1')}"),
+                               kwargs={"op_id": str(uuid.uuid4()), "party_size": "2", "stay": "60", "memo": ""})  # fmt: skip
+    ending = threading.Thread(target=press, args=(admin, path), kwargs=more)
+    seating.start()
+    assert inside.wait(10)
+    ending.start()
+    while ending.is_alive() and not _waits(world):
+        ending.join(0.02)
+    go_on.set()
+    seating.join(20)
+    ending.join(20)
+    assert codes == [303, 303]
+    assert world.one("SELECT count(*) FROM pos.visit") == 1
+    assert world.one("SELECT answered_revision = revision FROM pos.visit") is True
+    assert world.one("SELECT answer_code FROM pos.visit") == "LINK_ENDED"
+    assert "連携対象外" in evening.tiles()["A1"]
+    # And nobody stands before an answer that cannot come.
+    world.network.calls.clear()
+    evening.do("変更(A1,人数=5)")
+    assert world.network.calls == []
+    assert "予期せぬエラー" not in evening.message

@@ -16,7 +16,7 @@ KEYS, COMMANDS, ORDERS = (
 PAYMENTS = "portal.checkout.payments"
 
 DAY_MUTANTS: dict[str, tuple[str, str, str]] = {
-    "business after 閉局 (S3)": (GATE, "    if found:\n        raise ConflictError(", "    if False:\n        raise ConflictError("),
+    "business after 閉局 (S3)": (GATE, '    if closed == "day":\n', "    if False:\n"),
     "閉局 over parties that sit (D3)": (DAYS, "        if left.parties:\n", "        if False:\n"),
     "閉局 although money moved meanwhile": (DAYS, "        if should != count.expected_yen:\n", "        if False:\n"),
     "a difference without a reason": (DAYS, "if count.counted_yen != should and not count.note:", "if False:"),

@@ -303,11 +303,22 @@ class TillActs(Oracle):
         row.revision += 1
         self._save(row, self.real_id(row))
         self.tell(f"the guest of {visit.id[-4:]} now has {row.site} points")
-        self.change(device, visit, now)
+        if self.till.due(visit.id) == 0:
+            self.order(device, visit, now)
+        before = visit.revision
+        for _ in range(4):
+            if visit.revision == before:
+                self.change(device, visit, now)
         self.push(visit.id)
 
     def enter(self, device: Device, visit: m.Visit, now: datetime) -> None:
-        if self.rng.random() < 0.4:
+        guests = [
+            v for v in self.model.visits.values()
+            if v.kind == "reservation" and v.training == visit.training and v.now.status == "seated"
+        ]  # fmt: skip
+        if guests and visit not in guests and self.rng.random() < 0.6:
+            visit = self.rng.choice(guests)
+        if self.rng.random() < 0.7:
             self.recommit(device, self.model.visits[self.till.head(visit.id)], now)
         allowed = self._seated(visit)
         self.act(f"enter {visit.id[-4:]}", allowed, lambda op: payments.enter(

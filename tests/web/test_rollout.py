@@ -329,6 +329,43 @@ def test_L5_two_runs_over_the_same_store_at_the_same_moment_link_it_once(world: 
     )
 
 
+@pytest.mark.parametrize("answered", [True, False])
+def test_L9_L7_a_link_that_is_ended_while_the_run_begins_it_ends_on_both_sides(
+    world: World, monkeypatch: pytest.MonkeyPatch, answered: bool
+) -> None:
+    admin, other = world.login(), world.login()
+    where = plan(admin, f"002,{issue(world, '002')}")
+    run_id = uuid.UUID(where.rsplit("/", 1)[1])
+    inner, seen = world.network.handle_request, []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        """連携解除 at the portal while the ledger's answer is under way; or that answer is lost first."""
+        answer = inner(request)
+        if request.method == "POST" and request.url.path.endswith("/link") and not seen:
+            seen.append(other.post(f"/operations/links/{store_id(world, '002')}/end").status_code)
+            if not answered:
+                raise httpx.ReadTimeout("lost")
+        return answer
+
+    monkeypatch.setattr(world.network, "handle_request", handle)
+    world.run("UPDATE pos.batch_run SET state = 'running', started_at = now()")
+    with world.app.app_context(), ThreadPoolExecutor(1) as pool:
+        bind_company(db.session(), 1)
+        while runner.drain(db.session(), world.app.extensions["deliverer"], run_id, pool) != "done":
+            pass
+    assert seen == [303]
+    assert states(world) == [("002", "failed REFUSED")]
+    assert "実行中に、この店舗の連携が解除されました。" in admin.get(where).text
+    links = "SELECT string_agg(state, ' ') FROM pos.reservation_link WHERE store_id = :s"
+    assert world.one(links, s=store_id(world, "002")) == "ended"
+    # Over there nothing is left where an answer came; else the fresh Client id replaces it.
+    left = "SELECT count(*) FROM ledger.pos_link WHERE pos_store_code = '002' AND ended_at IS NULL"
+    assert world.one(left) == (0 if answered else 1)
+    again = admin.post(f"/operations/links/{store_id(world, '002')}", client_id=issue(world, "002"))
+    assert again.status_code == 303
+    assert world.one(left) == 1
+
+
 def test_L9_an_older_ledger_that_cannot_map_says_what_to_press(world: World) -> None:
     admin = world.login()
     first = store_id(world, "001")
