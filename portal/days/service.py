@@ -27,6 +27,7 @@ from portal.terminal_api.idempotency import forget_old
 from portal.terminals import service as terminals
 from portal.terminals.models import Opening, Terminal
 from portal.visits.models import Visit
+from portal.visits.owing import OWED
 from portal.visits.service import tables_of
 
 HISTORY = 62
@@ -107,8 +108,7 @@ def remaining(session: Session, device: Device, day: date) -> Remaining:
     ).all()
     undelivered = session.scalars(
         select(Visit)
-        .where(*here, Visit.link_id.is_not(None), Visit.dropped_at.is_(None),
-               (Visit.answered_revision < Visit.revision) | (Visit.answer_outcome == "refused"))
+        .where(*here, Visit.link_id.is_not(None), Visit.dropped_at.is_(None), OWED)
         .order_by(Visit.changed_at)
         .limit(200)
     ).all()  # fmt: skip

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from portal.identity.service import Actor
@@ -15,6 +15,7 @@ from portal.notices.models import Alert
 from portal.operations.models import ReservationLink
 from portal.stores.models import Store
 from portal.visits.models import Visit
+from portal.visits.owing import LATE, OWED
 
 
 @dataclass(frozen=True)
@@ -52,14 +53,13 @@ def glance(session: Session, actor: Actor) -> Glance:
             Store.id,
         )
     ).one()  # fmt: skip
-    owed = Visit.answered_revision < Visit.revision
     waiting, refused, oldest = session.execute(
         mine(
-            select(func.count().filter(owed), func.count().filter(~owed), func.min(Visit.changed_at))
+            select(func.count().filter(LATE), func.count().filter(~LATE), func.min(Visit.changed_at))
             .join(
                 ReservationLink, and_(ReservationLink.id == Visit.link_id, ReservationLink.state == "active")
             )
-            .where(Visit.dropped_at.is_(None), or_(owed, Visit.answer_outcome == "refused")),
+            .where(Visit.dropped_at.is_(None), OWED),
             Visit.store_id,
         )
     ).one()

@@ -14,6 +14,7 @@ from portal.link.models import DeliveryLane
 from portal.link.standing import OVER, notice_cut, notice_stands
 from portal.operations.models import ReservationLink
 from portal.visits.models import Visit
+from portal.visits.owing import LATE
 
 
 def check(session: Session, deliverer: Deliverer, link_id: uuid.UUID, *, seconds: float = 5.0) -> int | None:
@@ -63,5 +64,4 @@ def ask(
 
 def owes(session: Session, link_id: uuid.UUID) -> bool:
     """Whether there is a visit that the ledger is still to hear of."""
-    late = select(Visit.id).where(Visit.link_id == link_id, Visit.answered_revision < Visit.revision)
-    return session.scalar(late.limit(1)) is not None
+    return session.scalar(select(Visit.id).where(Visit.link_id == link_id, LATE).limit(1)) is not None

@@ -15,7 +15,6 @@ from portal.checkout.models import Slip
 from portal.identity.service import Actor
 from portal.kernel.errors import ConflictError, NotFoundError
 from portal.link.contract import Trace
-from portal.operations.service import OWED
 from portal.printing.models import PrintJob
 from portal.stores.models import Store
 from portal.tables.models import DiningTable
@@ -29,6 +28,7 @@ from portal.visits.domain import (
     delivery_tail,
 )
 from portal.visits.models import Notice, Occupancy, Operation, Visit
+from portal.visits.owing import OWED
 
 STATES = {"on_its_way": "送信待ち", "refused": "未連携", "linked": "連携済", "not_linked": "連携対象外"}
 POS_STATUS = {

@@ -16,10 +16,10 @@ from portal.checkout.models import PointReturn
 from portal.daycheck.models import DayCheck
 from portal.link.models import DeliveryLane
 from portal.operations.queries import Ready, readiness
-from portal.operations.service import OWED
 from portal.stores.models import Store
 from portal.terminals.models import KIND_LABELS, Terminal
 from portal.visits.models import Visit
+from portal.visits.owing import LATE, OWED
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def health(session: Session, stores: Sequence[Store]) -> list[Health]:
         row.store_id: row
         for row in session.execute(
             select(
-                Visit.store_id, func.count().filter(Visit.answered_revision < Visit.revision).label("owed"),
+                Visit.store_id, func.count().filter(LATE).label("owed"),
                 func.count().filter(refused).label("refused"),
                 func.min(case((refused, func.coalesce(Visit.refused_since, Visit.changed_at)), else_=Visit.changed_at)).label("oldest"),
             )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Literal
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -21,6 +21,7 @@ from portal.link.delivery import Deliverer, open_lane
 from portal.operations.models import OTOSEKI, PROVIDER_LABELS, ReservationLink
 from portal.stores.models import Store
 from portal.visits.models import Visit
+from portal.visits.owing import OWED
 from portal.visits.service import give_up_debts
 
 REFUSALS = {
@@ -179,9 +180,6 @@ def activate(
         target="予約連携", actor_id=actor_id, actor_label=actor_label, before={"state": "未連携"},
         after={"state": "お席トットくん連携中", "store_id": answer.ledger_store_id},
     )  # fmt: skip
-
-
-OWED = or_(Visit.answered_revision < Visit.revision, Visit.answer_outcome == "refused")
 
 
 def owed_by_store(session: Session, store_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:

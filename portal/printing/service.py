@@ -22,6 +22,7 @@ from portal.register.service import Device
 from portal.terminals.models import Terminal
 from portal.visits.domain import delivery_number
 from portal.visits.models import Visit
+from portal.visits.owing import LATE
 from portal.visits.service import tables_of
 
 TITLE = "---予約台帳連携失敗通知---"
@@ -50,7 +51,7 @@ def note_failures(
         .join(Terminal, Terminal.id == Slip.paid_terminal_id)
         .where(
             Slip.store_id == store_id, Slip.status == "paid", Terminal.kind == "kiosk", Visit.kind == "reservation",
-            Visit.link_id.is_not(None), Visit.answered_revision < Visit.revision, Visit.dropped_at.is_(None),
+            Visit.link_id.is_not(None), LATE, Visit.dropped_at.is_(None),
             Slip.id.not_in(select(PrintJob.slip_id).where(PrintJob.store_id == store_id)),
         )
     )  # fmt: skip

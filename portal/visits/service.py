@@ -17,6 +17,7 @@ from portal.tables.floor_models import TableGroup, TableGroupMember
 from portal.tables.models import DiningTable
 from portal.visits.domain import LINK_ENDED
 from portal.visits.models import CHANGE_SEQUENCE, Occupancy, Visit
+from portal.visits.owing import OWED
 
 
 def settle_new(session: Session, visit: Visit, now: datetime, *, over: bool) -> None:
@@ -67,12 +68,11 @@ def bump(
 
 def give_up_debts(session: Session, link_id: uuid.UUID, by: uuid.UUID | None, now: datetime) -> None:
     """The link is over: what it owes goes to nobody, and who sits is not to be linked any more (L7, D1)."""
-    owes = (Visit.answered_revision < Visit.revision) | (Visit.answer_outcome == "refused")
     session.execute(
         update(Visit)
         .where(
             Visit.link_id == link_id,
-            (Visit.dropped_at.is_(None) & owes) | Visit.status.in_(("seated", "paid")),
+            (Visit.dropped_at.is_(None) & OWED) | Visit.status.in_(("seated", "paid")),
         )
         .values(
             answered_revision=Visit.revision, answer_outcome="refused", answer_code=LINK_ENDED, not_before=None,
