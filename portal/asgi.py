@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any
 
 import uvicorn
-from a2wsgi import WSGIMiddleware
 from flask import Flask
 from sqlalchemy.engine import make_url
 from starlette.applications import Starlette
@@ -27,6 +26,7 @@ from portal.ledger.factory import dispose as dispose_ledger
 from portal.ledger.push import service as ledger_push
 from portal.register import push as register_push
 from portal.settings import Settings
+from portal.web.bridge import Bridge
 from portal.web.live import PUSH
 from portal.web.push import Hub, Listener, Streams
 
@@ -66,7 +66,7 @@ class Front:
         else:
             pages = DispatcherMiddleware(self.portal, {"/ledger": self.ledger})
         # Streams stay outside the compression; level 4 is half the time of 9 for a twentieth more bytes.
-        wsgi: Any = WSGIMiddleware(_with_push(pages), workers=settings.web_threads)
+        wsgi = Bridge(_with_push(pages), workers=settings.web_threads)
         routes.append(Mount("/", GZipMiddleware(wsgi, minimum_size=1000, compresslevel=4)))
         self.asgi = Starlette(routes=routes, lifespan=self._lifespan)
 

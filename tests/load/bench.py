@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 from psycopg.types.json import Jsonb
 from sqlalchemy import text
@@ -31,7 +32,9 @@ from portal.link.client import LedgerClient, LedgerProblemError, TokenBox
 from portal.link.delivery import Deliverer
 from portal.settings import Settings
 from tests.conftest import Browser, MovingClock, World
+from tests.load.least import tell
 from tests.load.processes import Product
+from tests.ports import free_port
 
 REPEAT = 5
 ONLY = os.environ.get("ONLY", "")
@@ -218,9 +221,12 @@ class Bench:
         app = create_app(self.settings)
         client = LedgerClient(self.settings.ledger_url)
         deliverer = Deliverer(client, TokenBox(self.settings.token_key), MovingClock(), most=1)
-        ratios, speeds, floors = [], [], []
+        port = free_port()
+        other = subprocess.Popen([sys.executable, "-m", "tests.load.least", self.plain, str(port)])
+        Product.wait_for(f"http://127.0.0.1:{port}/", content=b'{"row": ""}')
+        ratios, speeds, floors, shares, leasts = [], [], [], [], []
         owe = f"UPDATE pos.visit SET revision = revision + 1 WHERE link_id = '{link}'"
-        with app.app_context():
+        with app.app_context(), httpx.Client(base_url=f"http://127.0.0.1:{port}") as http:
             session = db.session()
             bind_company(session, company)
             for _ in range(REPEAT + 1):
@@ -228,14 +234,21 @@ class Bench:
                 self.db.commit()
                 floors.append(rate(each, lambda: self._empty(client)))
                 peer = rate(200, self.single_row)
+                least = rate(200, lambda: tell(self.db, http))
                 began = time.perf_counter()
                 assert deliverer.deliver_once(session, link) == "done"
                 speeds.append(each / (time.perf_counter() - began))
                 ratios.append(speeds[-1] / peer)
+                shares.append(speeds[-1] / least)
+                leasts.append(least / peer)
             session.close()
+        other.terminate()
+        other.wait()
         # The first round fills caches and plans.
         line("deliver_one", ">= 0.25", ratios[1:], f"{statistics.median(speeds[1:]):.0f} states/s, one by one;"
              f" the same stack answers {statistics.median(floors[1:]):.0f} empty requests/s")  # fmt: skip
+        line("  of the least", ">= 0.25", shares[1:], "a bare ASGI function that commits one row, and httpx: by itself"
+             f" {statistics.median(leasts[1:]):.2f} of the rate of commits")  # fmt: skip
         client.close()
         dispose(app)
 

@@ -223,11 +223,11 @@ class Product:
                 self.start(name)
 
     @staticmethod
-    def wait_for(address: str, seconds: float = 120) -> None:
+    def wait_for(address: str, seconds: float = 120, content: bytes | None = None) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             with contextlib.suppress(httpx.HTTPError):
-                if httpx.get(address, timeout=2).status_code == 200:
+                if httpx.request("GET", address, content=content, timeout=2).status_code == 200:
                     return
             time.sleep(0.1)
         raise RuntimeError(f"{address} does not answer")
