@@ -87,7 +87,8 @@ def index() -> Response:
     return render("audit/index.html", "results", form=form, rows=[row[0] for row in rows], total=total, page=page,
                   pages=max(1, -(-total // PER_PAGE)), per=PER_PAGE, stores=names, action_label=action_label,
                   lines=lines, unread=unread, read=queries.MOST_READ,
-                  older_url=url_for("audit.index", **{**given, "before": unread.isoformat()}) if unread else "", csv_url=url_for("audit.export", **given), most=MOST_LISTED,
+                  older_url=url_for("audit.index", **{**given, "before": unread.isoformat()}) if unread else "",
+                  before=wanted.before, newest_url=url_for("audit.index", **{k: v for k, v in given.items() if k != "before"}), csv_url=url_for("audit.export", **given), most=MOST_LISTED,
                   pager_url=url_for("audit.index", **given) + ("&" if given else "?"),
                   status=422 if form.messages else 200)  # fmt: skip
 

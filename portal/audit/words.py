@@ -49,7 +49,8 @@ FIELDS = {
     "tables": "テーブル", "blocks": "ブロック", "blocks_told": "反映されたブロック", "mapped": "マッピング済み", "error": "エラー", "file": "ファイル", "new": "新規", "changed": "変更",
     "total_yen": "合計", "amount_yen": "金額", "paid_yen": "支払済み", "discount_yen": "値引・割引", "difference_yen": "過不足", "counted_yen": "現金の実査", "points": "ポイント", "site": "予約サイト",
     "reason": "理由", "parts": "分割数", "part": "支払い", "child": "合算する伝票", "quantity": "数量", "slip": "伝票", "hint": "末尾",
-    "percent": "割引率(%)", "amount": "値引額", "code": "コード", "group": "区分", "url": "URL", "title": "タイトル", "visit": "来店",
+    "percent": "割引率(%)", "yen": "値引額", "joined": "合算した伝票", "sales_yen": "売上合計", "void_yen": "伝票取消", "open": "残っていた内容", "not_reset": "解除待ち",
+    "refused": "未連携", "returns": "ポイント未返却", "print_jobs": "未印刷の通知", "terminal": "端末", "person": "担当者", "amount": "値引額", "code": "コード", "group": "区分", "url": "URL", "title": "タイトル", "visit": "来店",
     "price_yen": "価格", "tax_percent": "税率(%)", "training": "トレーニング", "link_down_minutes": "連携停止の通知(分)",
     "refused_minutes": "未連携の通知(分)", "mapping": "マッピングの通知", "mail": "メール通知", "webhook": "Webhook",
     "mail_to": "メールの送り先", "webhook_url": "Webhook URL", "invoice_number": "登録番号", "names": "名称", "heading": "見出し", "address": "住所", "phone": "店舗の電話番号", "footer": "末尾の文", "done": "成功",
@@ -59,6 +60,7 @@ VALUES: dict[str, dict[str, str]] = {
     "kind": {"paid_not_left": "会計済み・退店前", "left_unpaid": "退店済み・未会計", "pos_alone": "レジのみ", "ledger_alone": "お席トットくんのみ", "party_size": "人数",
              "normal": "通常", "waiting": "待機テーブル", "pos": "POS", "terminal": "ターミナル", "handy": "HANDY", "kiosk": "KIOSK",
              "ticket_pay": "USEN Ticket & Pay"},
+    "reason": {"mistake": "会計間違い", "order": "注文間違い", "guest": "お客様都合", "other": "その他"},
     "role": {"company_admin": "企業管理者", "store_manager": "店舗管理者", "store_staff": "スタッフ"},
 }  # fmt: skip
 
@@ -88,7 +90,7 @@ def say(key: str, value: Any) -> str:
     if key == "day_boundary_minutes":
         return f"{value // 60:02d}:{value % 60:02d}"
     if isinstance(value, int):
-        return f"¥{value:,}" if key.endswith("_yen") else f"{value:,}"
+        return f"¥{value:,}" if key == "yen" or key.endswith("_yen") else f"{value:,}"
     return VALUES.get(key, {}).get(str(value), str(value))
 
 

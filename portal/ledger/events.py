@@ -173,6 +173,8 @@ def history(session: Session, reservation_id: uuid.UUID) -> list[Event]:
 
 
 def _value(name: str, value: Any) -> str:
+    if value is None:
+        return "なし"
     if name == "status":
         return STATUS.get(str(value), str(value))
     if name == "kind":
@@ -186,12 +188,13 @@ def _value(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "はい" if value else "いいえ"
     suffix = {"stay_minutes": "分", "party_size": "名"}.get(name, "")
-    return "なし" if value in (None, "") else f"{value}{suffix}"
+    return "なし" if value == "" else f"{value}{suffix}"
 
 
 def lines(event: Event) -> list[str]:
     """An entry in words: 「人数 2名 → 3名」."""
-    after, before = dict(event.after or {}), dict(event.before or {})
+    # Of what is new there is nothing before, whoever recorded it.
+    after, before = dict(event.after or {}), dict(event.before or {}) if event.action != "created" else {}
     found = [f"{PRIVATE[name]}を変更" for name in after.pop("texts", [])]
     for name, value in after.items():
         label = SHOWN.get(name, name)

@@ -99,6 +99,18 @@ def test_G5_created_changed_and_cancelled_with_points_and_course(world: World, a
     )
 
 
+def test_G5_what_a_site_registered_is_read_in_the_history_as_what_it_is_and_not_as_a_change(
+    world: World, api: Api
+) -> None:
+    api.put("R1", 1)
+    page = world.ledger_login().get(f"/reservations/{row(world, 'id')}").text
+    told = page[page.index("変更履歴") :]
+    for line in ("種類 予約", "ステータス 来店前", "人数 2名", "利用ポイント 500", "コース名 季節のコース"):
+        assert f">{line}<" in told, line
+    assert "None" not in told
+    assert "→" not in told
+
+
 def test_G5_every_order_of_the_same_messages_ends_the_same(world: World, api: Api) -> None:
     messages: list[Callable[[str], object]] = [
         lambda name: api.put(name, 1, party_size=2),

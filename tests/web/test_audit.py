@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import html
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ from sqlalchemy.orm import Session
 
 from portal.audit import views
 from portal.audit.models import AuditEntry
-from portal.audit.words import ACTIONS, lines
+from portal.audit.words import ACTIONS, FIELDS, VALUES, lines
+from portal.checkout.voids import VOID_REASONS
+from portal.days.service import Remaining, _open_counts
 from portal.kernel.csvfile import read
 from tests.conftest import World
 
@@ -132,8 +136,13 @@ def test_D4_a_word_is_looked_for_in_the_newest_and_the_page_leads_on(
         page = admin.get(html.unescape(found[1])).text
         seen += int(re.search(r"/ (\d+)", page.split('class="list-head"')[1])[1])  # type: ignore[index]
     assert seen == 60
+    # The last page says that the newer ones are not on it, and leads back to them.
+    assert "までの操作履歴をすべて検索しました。" in page
+    back = re.search(r'href="([^"]+)">新しいものから検索', page)
+    assert back
+    assert "新しいものから25件" in admin.get(html.unescape(back[1])).text
     missed = admin.get("/operations/audit?who=試験&text=S59").text
-    assert "該当する操作履歴がありません" in missed
+    assert "この範囲には、該当する操作履歴がありません" in missed
     assert "これより前を検索" in missed
     assert "1-25 / 25" in admin.get("/operations/audit?who=試験&text=S&before=nonsense").text
     _, rows = read(admin.get("/operations/audit/export?who=試験&text=S").data.decode("utf-8-sig"))
@@ -162,6 +171,43 @@ def test_D4_every_action_that_the_program_records_has_a_name() -> None:
     }
     assert len(used) > 20
     assert used <= ACTIONS.keys(), used - ACTIONS.keys()
+
+
+def _keys(node: ast.AST) -> Iterator[str]:
+    """The constant keys of a dict as it is written, of its parts and of both sides of a condition."""
+    if isinstance(node, ast.Dict):
+        yield from (key.value for key in node.keys if isinstance(key, ast.Constant))
+        for value in node.values:
+            yield from _keys(value)
+    elif isinstance(node, ast.IfExp):
+        yield from (*_keys(node.body), *_keys(node.orelse))
+
+
+def test_D4_every_field_that_the_program_records_has_a_japanese_name() -> None:
+    """「joined －」 is nothing that a corporate admin can read."""
+    source = Path(__file__).parents[2] / "portal"
+    calls = [
+        node
+        for path in source.rglob("*.py")
+        if "ledger" not in path.parts
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "record"
+    ]
+    used = {
+        key
+        for call in calls
+        for given in call.keywords
+        if given.arg in ("before", "after")
+        for key in _keys(given.value)
+    }
+    assert len(used) > 30
+    assert used <= FIELDS.keys(), used - FIELDS.keys()
+    assert set(_open_counts(Remaining([], [], [], [], [], 0))) <= FIELDS.keys()
+    assert VALUES["reason"] == VOID_REASONS
+    assert lines(None, {"yen": 100, "reason": "mistake"}) == [
+        ("理由", "", "会計間違い"),
+        ("値引額", "", "¥100"),
+    ]
 
 
 def test_D4_values_are_said_as_the_screens_show_them() -> None:
