@@ -39,13 +39,15 @@ class Call:
             "headers": [(name.encode(), value.encode()) for name, value in (headers or {}).items()],
         }  # fmt: skip
         self.parts = list(parts) or [b""]
-        self.asked = 0
+        self.asked, self.stops_after = 0, -1
         self.may_send, self.may_read = asyncio.Event(), asyncio.Event()
         self.may_send.set()
         self.may_read.set()
         self.sent: list[Any] = []
 
     async def receive(self) -> Any:
+        if self.asked == self.stops_after:
+            self.may_send.clear()
         await self.may_send.wait()
         self.asked += 1
         if not self.parts:
@@ -102,6 +104,35 @@ def test_who_sends_or_reads_slowly_holds_no_thread(made: Bridge) -> None:
         assert await asyncio.gather(*slow) == [(201, "POST slow None late"), (201, "GET far None ")]
 
     asyncio.run(evening())
+
+
+def test_of_long_bodies_as_many_are_held_as_there_are_threads(
+    made: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bridge, "SMALL", 100)
+
+    async def evening() -> None:
+        first, second = Call("/first", b"x" * 200, b"y"), Call("/second", b"x" * 200, b"y")
+        first.stops_after = 1
+        tasks = [asyncio.create_task(call.through(made)) for call in (first, second)]
+        assert await asyncio.wait_for(Call("/quick", b"short").through(made), 10) == (
+            201,
+            "POST quick None short",
+        )
+        assert (first.asked, second.asked) == (1, 1)
+        first.may_send.set()
+        assert [status for status, _ in await asyncio.wait_for(asyncio.gather(*tasks), 10)] == [201, 201]
+        assert (first.asked, second.asked) == (2, 2)
+
+    asyncio.run(evening())
+
+
+def test_who_takes_too_long_to_send_hears_so(made: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bridge, "SECONDS", 0.01)
+    call = Call("/a", b"half", b"never")
+    call.stops_after = 1
+    asyncio.run(made(call.scope, call.receive, call.send))
+    assert call.sent[0]["status"] == 408
 
 
 def test_what_nobody_waits_for_is_not_done(made: Bridge) -> None:
