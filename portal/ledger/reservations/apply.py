@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, delete, func, select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from portal.database import bulk_insert_all
@@ -16,17 +16,16 @@ from portal.kernel.ids import new_id
 from portal.ledger.events import snapshot, traced
 from portal.ledger.models import (
     Event,
-    Instance,
     PosLink,
     PosTable,
     Reservation,
     ReservationSeat,
     Seat,
-    SeatMapping,
     Shop,
     VisitRecord,
 )
 from portal.ledger.reservations.fresh import NewRecord, NewRow
+from portal.ledger.reservations.statements import ASKED, ENTER, KNOWN, MEETS, PLACES
 from portal.ledger.shops import touch
 from portal.link.contract import Overlap, RefusalCode, VisitBatch, VisitBatchAnswer, VisitResult, VisitState
 
@@ -66,11 +65,7 @@ class _Work:
     def place(self, table_ids: list[uuid.UUID]) -> dict[uuid.UUID, uuid.UUID]:
         """The seats of tables that are mapped; those of the whole batch are read at the first question."""
         if self.mapping is None:
-            found = self.session.execute(
-                select(SeatMapping.table_id, SeatMapping.seat_id, Seat.name)
-                .join(Seat, Seat.id == SeatMapping.seat_id)
-                .where(SeatMapping.link_id == self.link.id, SeatMapping.table_id.in_(self.tables))
-            ).all()
+            found = self.session.execute(PLACES, {"link": self.link.id, "tables": list(self.tables)}).all()
             self.mapping = {table_id: seat_id for table_id, seat_id, _ in found}
             self.names |= {seat_id: name for _, seat_id, name in found}
         return {i: self.mapping[i] for i in table_ids if i in self.mapping}
@@ -148,22 +143,8 @@ def apply_batch(session: Session, link_id: uuid.UUID, batch: VisitBatch, now: da
 
 def _enter(session: Session, link_id: uuid.UUID) -> tuple[PosLink, Shop, str]:
     """The link, its shop under the lock that orders all changes of the shop, and the epoch."""
-    link, shop, epoch = session.execute(
-        select(PosLink, Shop, select(Instance.epoch).scalar_subquery())
-        .join(Shop, Shop.id == PosLink.shop_id)
-        .where(PosLink.id == link_id)
-        .with_for_update(of=Shop)
-        .execution_options(populate_existing=True)
-    ).one()
+    link, shop, epoch = session.execute(ENTER, {"link": link_id}).one()
     return link, shop, epoch
-
-
-SEATS = (
-    select(func.array_agg(ReservationSeat.seat_id))
-    .where(ReservationSeat.reservation_id == Reservation.id)
-    .correlate(Reservation)
-    .scalar_subquery()
-)
 
 
 def _prepare(session: Session, link: PosLink, batch: VisitBatch, now: datetime) -> _Work:
@@ -179,23 +160,12 @@ def _prepare(session: Session, link: PosLink, batch: VisitBatch, now: datetime) 
             rows[row.id] = row
             held[row.id] = list(seats or ())
 
-    known = (
-        select(VisitRecord, Reservation, SEATS)
-        .outerjoin(
-            Reservation,
-            and_(Reservation.id == VisitRecord.reservation_row_id, Reservation.shop_id == link.shop_id),
-        )
-        .where(VisitRecord.visit_id.in_(ids))
-    )
-    for record, row, seats in session.execute(known.execution_options(populate_existing=True)):
+    for record, row, seats in session.execute(KNOWN, {"shop": link.shop_id, "ids": list(ids)}):
         records[record.visit_id] = record
         keep(row, seats)
     asked = {s.reservation_id for s in batch.states if s.reservation_id is not None} - rows.keys()
     if asked:
-        wanted = select(Reservation, SEATS).where(
-            Reservation.id.in_(asked), Reservation.shop_id == link.shop_id
-        )
-        for row, seats in session.execute(wanted.execution_options(populate_existing=True)):
+        for row, seats in session.execute(ASKED, {"shop": link.shop_id, "ids": list(asked)}):
             keep(row, seats)
     tables = {table_id for state in batch.states for table_id in state.table_ids}
     seen = {row_id: snapshot(row, held[row_id]) for row_id, row in rows.items()}
@@ -359,18 +329,10 @@ def _overlaps(work: _Work, batch: VisitBatch) -> dict[uuid.UUID, list[Overlap]]:
         return {}
     latest = max(row.start_at + timedelta(minutes=row.stay_minutes) for row in sitting.values())
     earliest = min(row.start_at for row in sitting.values())
-    others: Any = work.session.execute(
-        select(Reservation.id, Reservation.kind, Reservation.status, Reservation.start_at,
-               Reservation.stay_minutes, Seat.id, Seat.name)
-        .join(ReservationSeat, ReservationSeat.reservation_id == Reservation.id)
-        .join(Seat, Seat.id == ReservationSeat.seat_id)
-        .where(
-            Reservation.shop_id == work.link.shop_id, Reservation.status.in_(("before", "seated")),
-            ReservationSeat.seat_id.in_(seats), Reservation.start_at < latest,
-            Reservation.start_at > earliest - timedelta(minutes=2880),
-        )
-        .order_by(Reservation.start_at, Seat.name)
-    ).all()  # fmt: skip
+    others: Any = work.session.execute(MEETS, {
+        "shop": work.link.shop_id, "seats": list(seats), "latest": latest,
+        "earliest": earliest - timedelta(minutes=2880),
+    }).all()  # fmt: skip
     found: dict[uuid.UUID, list[Overlap]] = {}
     for visit_id, row in sitting.items():
         own = set(work.held[row.id])
