@@ -109,9 +109,12 @@ class Points:
 
 
 def return_reason(points: Points, used: int) -> str:
-    """Why points are to be returned at the site (Y7)."""
-    if used == 0:
-        return "removed"
+    """Why points are to be returned at the site (Y7): what a person took off, or what the bill had no room for (Y4).
+
+    A bill of ¥0 has no room for any, and nobody took them off.
+    """
+    if points.removed or not points.accepted:
+        return "reduced" if used else "removed"
     wanted = points.reserved if points.limit is None else points.limit
     return "over_bill" if used < wanted else "reduced"
 

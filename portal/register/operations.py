@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -86,8 +87,7 @@ def move(
             .values(released_at=now)
         )
         take_tables(s, visit, fresh, now)
-        if len(gone) == 1 and len(fresh) == 1:
-            _move_membership(s, device, next(iter(gone)), fresh[0])
+        _group_follows(s, device, gone, fresh, [i for i in wanted if i in held], now)
         close_empty_groups(s, list(gone), device.training, now)
         bump(s, visit, now, tables=True, terminal_id=device.id, staff_id=actor.id)
         return {}
@@ -100,12 +100,40 @@ def move(
         raise taken(session, device, wanted) from None
 
 
-def _move_membership(session: Session, device: Device, old: uuid.UUID, new: uuid.UUID) -> None:
-    """A party of a group stays in it wherever it sits (O8), unless the new table has a group of its own."""
+def _group_follows(
+    session: Session, device: Device, gone: set[uuid.UUID], fresh: Sequence[uuid.UUID], kept: Sequence[uuid.UUID],
+    now: datetime,
+) -> None:  # fmt: skip
+    """A party of a group stays in it wherever it sits (O8), unless all its new tables have groups of their own.
+
+    One table for one is an exchange. With more, new tables take the places of those that it left, before tables that
+    it keeps; but not where it keeps one of the group, and not for a party that sat in two groups.
+    """
     member = TableGroupMember
-    here = (member.training == device.training, member.left_at.is_(None))
-    if session.scalar(select(member.id).where(member.table_id == new, *here)) is None:
-        session.execute(update(member).where(member.table_id == old, *here).values(table_id=new))
+    rows = {row.table_id: row for row in session.scalars(select(member).where(
+        member.table_id.in_([*gone, *fresh, *kept]), member.training == device.training, member.left_at.is_(None)))}  # fmt: skip
+    left = [rows[i] for i in gone if i in rows]
+    exchange = len(gone) == len(fresh) == 1
+    alone = [i for i in (fresh if exchange else (*fresh, *kept)) if i not in rows]
+    if not alone or len({row.group_id for row in left}) != 1:
+        return
+    group_id = left[0].group_id
+    if not exchange and any(i in rows and rows[i].group_id == group_id for i in (*fresh, *kept)):
+        return
+    for row in left:
+        if alone:
+            row.table_id = alone.pop(0)
+        else:
+            row.left_at = now
+    session.flush()
+    _close_group_of_one(session, group_id, now)
+
+
+def _close_group_of_one(session: Session, group_id: uuid.UUID, now: datetime) -> None:
+    member = TableGroupMember
+    left = session.scalar(select(func.count()).where(member.group_id == group_id, member.left_at.is_(None)))
+    if (left or 0) < 2:
+        close_group(session, group_id, now)
 
 
 def merge(
@@ -319,9 +347,7 @@ def leave_group(
             return {}
         row.left_at = now
         s.flush()
-        left = s.scalar(select(func.count()).where(member.group_id == row.group_id, member.left_at.is_(None)))
-        if (left or 0) < 2:
-            close_group(s, row.group_id, now)
+        _close_group_of_one(s, row.group_id, now)
         return {}
 
     once(session, device, op_id, "ungroup", now, work)

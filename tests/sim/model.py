@@ -211,11 +211,16 @@ class Model:
             del self.held[table, visit.training]
         for table in fresh:
             self.held[table, visit.training] = visit.id
-        if len(gone) == 1 and len(fresh) == 1 and not self.group_of(fresh[0], visit.training):
-            members = self.group_of(next(iter(gone)), visit.training)
-            if members is not None:
-                members -= gone
-                members.add(fresh[0])
+        exchange = len(gone) == len(fresh) == 1
+        groups = [members for space, members in self.groups if space == visit.training and members & gone]
+        places = fresh if exchange else [*fresh, *(t for t in to if t in old)]
+        alone = [t for t in places if not self.group_of(t, visit.training)]
+        if alone and len(groups) == 1 and (exchange or not groups[0] & set(to)):
+            (members,) = groups
+            count = len(members & gone)
+            members -= gone
+            members |= set(alone[:count])
+            self.groups = [(space, each) for space, each in self.groups if len(each) > 1]
         self._close_groups(gone, visit.training)
         self._bump(visit, replace(visit.now, tables=to), "tables")
 

@@ -254,7 +254,9 @@ class Till:
         bill.total, bill.used = due, self.site_paid(visit)
         if bill.used < bill.reserved:
             wanted = bill.reserved if limit is None else limit
-            reason = "removed" if not bill.used else "over_bill" if bill.used < wanted else "reduced"
+            # Taken off by hand, or no room for them on the bill; ¥0 has room for none.
+            by_hand = removed or (limit is not None and bill.used >= wanted)
+            reason = "over_bill" if not by_hand else "reduced" if bill.used else "removed"
             self.returns.add((head, reason, bill.reserved - bill.used))
         return True
 

@@ -97,6 +97,11 @@ def test_Y7_why_points_go_back() -> None:
     assert return_reason(Points(500, removed=True, accepted=True), 0) == "removed"
     assert return_reason(Points(500, limit=300, accepted=True), 300) == "reduced"
     assert return_reason(Points(500, accepted=True), 300) == "over_bill"
+    # A bill of ¥0, or one that a discount made so: nobody took the points off, there was no room for them.
+    assert return_reason(Points(500, accepted=True), 0) == "over_bill"
+    assert return_reason(Points(500), 0) == "removed"
+    # Taken off after a part of a split bill had used some.
+    assert return_reason(Points(500, used=200, removed=True, accepted=True), 200) == "reduced"
 
 
 @pytest.mark.parametrize(

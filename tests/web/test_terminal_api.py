@@ -263,6 +263,42 @@ def test_a_rules_refusal_says_which_rule(world: World, kiosk: Kiosk, booked: Cal
 
 
 @pytest.mark.opened("now")
+@pytest.mark.parametrize(
+    ("group", "sits", "to", "ends"),
+    [
+        # Two for two, two for one, one more, and one given up: the group follows the party.
+        ("A1 A3", "A1 A2", "A5 A6", "A3 A5"), ("A1 A3", "A1 A2", "A5", "A3 A5"), ("A1 A3", "A1", "A5 A6", "A3 A5"),
+        ("A1 A3", "A1 A2", "A2", "A2 A3"), ("A1 A2 A3", "A1 A2", "A5 A6", "A3 A5 A6"), ("A1 A2 A3", "A1 A2", "A5", "A3 A5"),
+        # One for one is an exchange; who keeps a table of it stays in it by that.
+        ("A1 A2 A3", "A1 A2", "A1 A5", "A1 A3 A5"), ("A1 A2 A3", "A1 A2", "A2 A5 A6", "A1 A2 A3"),
+        # Nobody else is in it: two of the party's own tables become one, and a group of one is over.
+        ("A1 A2", "A1 A2", "A5", ""),
+    ],
+)  # fmt: skip
+def test_O8_a_party_moved_by_the_api_stays_in_its_group_wherever_it_sits(
+    world: World, kiosk: Kiosk, group: str, sits: str, to: str, ends: str
+) -> None:
+    ids = {name: world.table(name) for name in ("A1", "A2", "A3", "A5", "A6")}
+    if "A3" in group:
+        kiosk.sit("A3")
+    visit = kiosk.post("/visits", {"table_ids": [ids[t] for t in sits.split()], "party_size": 2}).json
+    pos = world.register("POS-G")
+    first, *others = group.split()
+    for other in others:
+        answer = pos.post(
+            f"/register/tables/{ids[first]}/group", op_id=str(uuid.uuid4()), other_id=ids[other]
+        )
+        assert answer.status_code == 303
+    moved = kiosk.post(f"/visits/{visit['id']}/move", {"table_ids": [ids[t] for t in to.split()]})
+    assert moved.status_code == 200, moved.text
+    members = world.one(
+        "SELECT coalesce(string_agg(t.name, ' ' ORDER BY t.name), '') FROM pos.table_group_member m"
+        " JOIN pos.dining_table t ON t.id = m.table_id WHERE m.left_at IS NULL"
+    )
+    assert members == ends
+    assert world.one("SELECT count(*) FROM pos.table_group WHERE closed_at IS NULL") == bool(ends)
+
+
 def test_S4_a_training_terminal_has_its_own_space(world: World, kiosk: Kiosk) -> None:
     visit = kiosk.sit("A1")
     training = Kiosk(world, "KIOSK-T", training=True)
