@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from portal.kernel.business_day import business_date
 from portal.link.contract import ReservationItem
+from portal.link.models import FeedSnapshot
 from portal.register.domain import MasterTable, end_of
 from portal.register.operation_queries import Floor, floor
 from portal.register.service import Device
@@ -47,6 +48,7 @@ class Tile:
     group: int | None
     overstay: int
     clash: Clash | None
+    overlapped: bool
 
     @property
     def free(self) -> bool:
@@ -85,6 +87,8 @@ class Board:
     block_at: dict[uuid.UUID, ReservationItem]
     mine: set[uuid.UUID]
     now: datetime
+    # The ledger's version of what was fetched; read only where a party that sits overlaps another.
+    version: int | None = None
 
     def clash(self, table: MasterTable) -> Clash | None:
         visit, following = self.standing.sitting.get(table.id), self.next_at.get(table.id)
@@ -135,7 +139,13 @@ def board(session: Session, device: Device, items: list[ReservationItem], now: d
         running = item.kind == "block" and item.start_at <= now
         for table_id in item.table_ids:
             (block_at if running else next_at).setdefault(table_id, item)
-    return Board(device, floor(session, device), items, coming, next_at, block_at, mine, now)
+    standing = floor(session, device)
+    version = None
+    if any(visit.overlaps for visit in standing.sitting.values()) and device.feed_snapshot_id is not None:
+        version = session.scalar(
+            select(FeedSnapshot.version).where(FeedSnapshot.id == device.feed_snapshot_id)
+        )
+    return Board(device, standing, items, coming, next_at, block_at, mine, now, version)
 
 
 def tiles(found: Board) -> list[Tile]:
@@ -152,9 +162,33 @@ def tiles(found: Board) -> list[Tile]:
         group = found.standing.groups.get(table.id)
         listed.append(
             Tile(table, visit, state, reason, minutes, found.next_at.get(table.id), found.block_at.get(table.id),
-                 table.id in found.standing.blocked, group[1] if group else None, over, found.clash(table))
+                 table.id in found.standing.blocked, group[1] if group else None, over, found.clash(table),
+                 visit is not None and overlapped(found, visit))
         )  # fmt: skip
     return listed
+
+
+def overlapped(found: Board, visit: Visit) -> bool:
+    """▲ (P4): the party overlaps another there, as the ledger answered and as far as the list fetched since then goes.
+
+    Of a reservation or block that was moved away, shortened or cancelled in the ledger meanwhile the next fetch tells;
+    whether another party still sits there only the ledger's next answer does.
+    """
+    if not visit.overlaps or visit.link_id != found.device.link_id:
+        return bool(visit.overlaps)
+    if found.version is None or visit.answered_version is None or found.version < visit.answered_version:
+        return True
+    end = visit.start_at + timedelta(minutes=visit.stay_minutes)
+    taken = {
+        name
+        for item in found.items
+        if item.id != visit.reservation_id
+        and item.status in ("before", "seated")
+        and item.start_at < end
+        and end_of(item) > visit.start_at
+        for name in item.seat_names
+    }
+    return any(other.get("status") == "seated" or other["seat_name"] in taken for other in visit.overlaps)
 
 
 def free_for(found: Board, item: ReservationItem) -> list[str]:

@@ -277,6 +277,29 @@ def test_a_message_says_whom_it_is_about_and_M6_whether_it_went_through_since(ev
     assert "送信は自動で続きます" not in words(shown())
 
 
+@pytest.mark.parametrize(
+    ("change", "marked"),
+    [
+        ("台帳変更(花子,座席=A2)", False), ("台帳変更(花子,時間=180)", False), ("台帳取消(花子)", False),
+        ("台帳変更(花子,時間=40)", True), ("台帳変更(花子,人数=3)", True),
+    ],
+)  # fmt: skip
+def test_P4_the_next_fetch_tells_whether_a_table_is_overlapped_still(
+    evening: Evening, change: str, marked: bool
+) -> None:
+    """▲ says it at a glance (D1): not for the rest of the evening, after the other reservation was moved away."""
+    evening.do("予約(花子,T1,20) / 来店(T1) / 閉じる / 時間経過(1) / " + change)
+    # As the ledger answered, until the list is fetched (C6); a HANDY fetches with its 🔄 only (C5).
+    assert "▲" in evening.tiles()["T1"]
+    evening.do("時間経過(1) / 更新")
+    assert ("▲" in evening.tiles()["T1"]) == marked
+    # Back again: the next fetch says that as well.
+    evening.do("時間経過(1)")
+    if change == "台帳変更(花子,座席=A2)":
+        evening.do("台帳変更(花子,座席=T1) / 更新")
+        assert "▲" in evening.tiles()["T1"]
+
+
 def test_M6_opens_a_dialog_once_in_an_outage_and_a_terminal_and_then_the_banner_says_it(
     evening: Evening,
 ) -> None:
