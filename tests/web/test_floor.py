@@ -482,6 +482,27 @@ def test_an_expired_login_keeps_what_was_typed(evening: Evening) -> None:
     assert pos.get("/register/resume").location == "/register/tables"
 
 
+@pytest.mark.parametrize(
+    ("path", "given", "kept"),
+    [
+        ("/register/person/{}", {"pin": "2468"}, False), ("/register/setup", {"code": "ABCD-1234"}, False),
+        ("/register/visits/{}/checkout/lines", {"code": "credit", "amount": "600"}, True),
+    ],
+)  # fmt: skip
+def test_an_expired_login_keeps_no_secret_and_does_not_offer_to_send_a_form_without_it(
+    evening: Evening, path: str, given: dict[str, str], kept: bool
+) -> None:
+    pos = evening.pos
+    evening.world.run("DELETE FROM pos.web_session")
+    answer = pos.post(path.format(uuid.uuid4()), **given)
+    assert answer.location == f"/login?next=%2Fregister%2F{'resume' if kept else ''}"
+    assert ("入力した内容をそのまま送信できます" in pos.get(answer.location).text) == kept
+    pos.post("/login", company_code="10001", staff_code="staff", password=PASSWORD, next="/register/resume")
+    page = pos.get("/register/resume")
+    assert page.status_code == (200 if kept else 303)
+    assert ('name="code" value="credit"' in page.text) == kept
+
+
 def test_an_expired_login_never_swaps_the_login_page_into_the_list(evening: Evening) -> None:
     evening.world.run("DELETE FROM pos.web_session")
     answer = evening.pos.get(
