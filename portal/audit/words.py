@@ -85,6 +85,10 @@ def say(key: str, value: Any) -> str:
         return "ON" if value else "OFF"
     if isinstance(value, list):
         return "、".join(say(key, one) for one in value)
+    if key == "open":
+        value = {k: v for k, v in value.items() if v}
+        if not value:
+            return "なし"
     if isinstance(value, Mapping):
         return "、".join(f"{field_label(k)} {say(k, v)}" for k, v in value.items())
     if key == "day_boundary_minutes":

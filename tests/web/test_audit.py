@@ -204,6 +204,8 @@ def test_D4_every_field_that_the_program_records_has_a_japanese_name() -> None:
     assert used <= FIELDS.keys(), used - FIELDS.keys()
     assert set(_open_counts(Remaining([], [], [], [], [], 0))) <= FIELDS.keys()
     assert VALUES["reason"] == VOID_REASONS
+    assert lines(None, {"open": {"owed": 2, "returns": 0}}) == [("残っていた内容", "", "未送信・未連携 2")]
+    assert lines(None, {"open": {"owed": 0}}) == [("残っていた内容", "", "なし")]
     assert lines(None, {"yen": 100, "reason": "mistake"}) == [
         ("理由", "", "会計間違い"),
         ("値引額", "", "¥100"),

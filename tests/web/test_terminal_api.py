@@ -299,6 +299,15 @@ def test_O8_a_party_moved_by_the_api_stays_in_its_group_wherever_it_sits(
     assert world.one("SELECT count(*) FROM pos.table_group WHERE closed_at IS NULL") == bool(ends)
 
 
+def test_M6_each_answer_of_the_api_says_it_however_often_it_was_said(world: World, kiosk: Kiosk) -> None:
+    """A register opens one dialog in an outage; a program that shows what an answer says is told each time."""
+    world.network.fault = "down"
+    for table in ("A1", "A2"):
+        visit = kiosk.sit(table)
+        assert [m["code"] for m in visit["messages"]] == ["M6"], table
+        assert visit["delivery"] == "on_its_way"
+
+
 def test_S4_a_training_terminal_has_its_own_space(world: World, kiosk: Kiosk) -> None:
     visit = kiosk.sit("A1")
     training = Kiosk(world, "KIOSK-T", training=True)
