@@ -39,6 +39,7 @@ class Booking:
     stay: int
     early: bool
     id: str = ""
+    sequence: int = 1
     # Party size and stay in the list that the register showed last.
     listed: set[tuple[str, int]] = field(default_factory=set)
     # What parties said when they sat: a cancelled one leaves it behind where the ledger had heard it (P2, P7).
@@ -159,14 +160,25 @@ class Person(threading.Thread):
         start = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=360 if early else -5)
         name = f"G-{self.name}-{len(self.bookings)}"
         made = Booking(name, self.rng.randrange(1, 7), start, self.rng.choice([60, 90]), early)
-        body = {"sequence": 1, "guest_name": name, "party_size": made.party, "start_at": start.isoformat(),
-                "stay_minutes": made.stay}  # fmt: skip
-        answer = self.ask("PUT", f"{self.ledger}/sites/v1/reservations/{name}", json=body,
+        self.say(made)
+        self.bookings.append(made)
+        return made
+
+    def say(self, made: Booking) -> None:
+        """The site tells the ledger of the booking as it is."""
+        body = {"sequence": made.sequence, "guest_name": made.name, "party_size": made.party,
+                "start_at": made.start.isoformat(), "stay_minutes": made.stay}  # fmt: skip
+        answer = self.ask("PUT", f"{self.ledger}/sites/v1/reservations/{made.name}", json=body,
                           headers={"Authorization": f"Bearer {self.place.site_token}"})  # fmt: skip
         if answer.status_code not in (200, 201):
             raise WrongAnswerError(f"booking {answer.status_code} {answer.text[:200]}")
-        self.bookings.append(made)
-        return made
+
+    def rebook(self, made: Booking) -> None:
+        """The guest comes with more or fewer, and says so at the site after the register has shown its list (P2)."""
+        made.sequence += 1
+        made.party = made.party % 6 + 1
+        self.say(made)
+        self.counts["rebooked"] += 1
 
 
 class Waiter(Person):
@@ -250,6 +262,11 @@ class Waiter(Person):
         booking = self.waiting() if self.rng.random() < 0.4 else None
         if booking is not None:
             wish |= {"reservation": booking.id}
+            if self.rng.random() < 0.5:
+                wish |= {"party_size": str(dict(booking.listed)["party"])}
+                # Only of one that no party has had: what the ledger makes of its number then is the ledger's.
+                if not booking.heard:
+                    self.rebook(booking)
         target = f"/register/seat/{self.place.tables[table]}"
         self.get(target + (f"?reservation={booking.id}" if booking else ""))
         first = datetime.now(UTC)

@@ -295,7 +295,7 @@ class RegisterActs(Core):
     # -- tables
 
     def block(self, device: Device) -> None:
-        table, now = self.rng.choice(list(self.tables)), self.made.clock.now()
+        table = self.rng.choice(list(self.tables))
         blocked = [
             t
             for (t, space), holder in self.model.held.items()
@@ -307,6 +307,10 @@ class RegisterActs(Core):
         if self.model.held.get(key) == "block":
             self.unblock(device, table)
             return
+        self.block_at(device, table)
+
+    def block_at(self, device: Device, table: str) -> None:
+        now, key = self.made.clock.now(), (table, device.training)
         allowed = key not in self.model.held and table in self.model.tables
         found = self.act(f"block {table}", allowed, lambda op: operations.block(
             self.session, device, self.actor, op, self.tables[table], now))  # fmt: skip

@@ -79,6 +79,7 @@ class Trouble(StaffActs):
 
     def snapshot(self) -> None:
         """What is mapped only after it was backed up, and a seat whose name has parted from its table's."""
+        self.block_or_release()
         if self.rng.random() < 0.5:
             self.rename_seat()
             self.add_seat(self.rng.choice(["A7", "B1"]))
@@ -105,8 +106,22 @@ class Trouble(StaffActs):
         self.push_list()
         self.sync_seats()
 
+    def block_or_release(self) -> None:
+        """A block that the backup does not know, or one that ran when it was made and has ended since (O14)."""
+        if not self.send_blocks or self.model.link is None or self.down:
+            return
+        device, held = self.device("T1"), self.model.held
+        running = [t for (t, space), who in held.items() if (who, space) == ("block", False)]
+        free = [t for t in self.model.books.mapping if self.model.free((t,), False)]
+        with suppress(ShutError):
+            if running and (not free or self.rng.random() < 0.5):
+                self.unblock(device, self.rng.choice(running))
+            elif free:
+                self.block_at(device, self.rng.choice(free))
+
     def restore(self) -> None:
         """Yesterday's state under a new epoch; staff enters again until as much has happened as before."""
+        self.block_or_release()
         if not self.down:
             self.fetch("T1")
         if self.rng.random() < 0.5 and self.model.link is not None:
