@@ -233,6 +233,8 @@ def main() -> int:
     told.faults += [
         f"{p.name}: {p.failure or 'is still waiting'}" for p in staff if p.failure or p.is_alive()
     ]
+    if done.total() >= 50 and not any(q.booking for p in staff for q in p.parties):
+        told.faults.append("nobody ever seated a reservation: the run has not tried what it is for")
     if owed:
         told.faults.append(f"{owed} states still owed {settled:.0f} s after all was well")
     if watch.longest() > BOUND:
@@ -256,7 +258,8 @@ def report(staff: list[Person], watch: Watch, done: Counter[str], raged: float, 
     print(
         f"kills       {done.total()} in {raged:.0f} s, {done.total() / raged * 60:.0f} a minute: {dict(done)}"
     )
-    print(f"visits      {status.total()} {dict(status)}, {sum(len(p.bookings) for p in staff)} reservations")
+    print(f"visits      {status.total()} {dict(status)}, {sum(len(p.bookings) for p in staff)} reservations,"
+          f" {sum(q.booking is not None for p in staff for q in p.parties)} times somebody sat on one")  # fmt: skip
     print(f"presses     {counts['repeated presses']} repeated; {dict(counts)}")
     print(f"lanes       longest silence of a lane that owed {silences[-1]:.1f} s (lease {LEASE.total_seconds():.0f} s + sweep"
           f" {SWEEP_SECONDS:.0f} s; bound {BOUND:.0f} s), median {statistics.median(silences):.1f} s of {len(silences)};"

@@ -297,10 +297,12 @@ class Waiter(Person):
             open_ones = [self.book()]
         page = self.get("/register/reservations")
         for booking in open_ones:
-            # Its row ends at the next </tr>; the button is only there while it is 配席待ち.
-            row = re.search(rf'c-name">{booking.name}</td>.*?</tr>', page, re.DOTALL)
-            found = row and re.search(
-                r'c-stay">(\d+)分.*c-party">(\d+)人.*id="seat-([0-9a-f-]{36})"', row[0], re.DOTALL
+            # The button is only there while it is 配席待ち.
+            rows = [
+                r for r in re.findall(r"<tr\b.*?</tr>", page, re.DOTALL) if f'c-name">{booking.name}<' in r
+            ]
+            found = rows and re.search(
+                r'c-stay">(\d+)分.*c-party">(\d+)人.*id="seat-([0-9a-f-]{36})"', rows[0], re.DOTALL
             )
             if found:
                 booking.listed = {("stay", int(found[1])), ("party", int(found[2]))}
