@@ -30,6 +30,16 @@ class Heading:
     footer: str
 
 
+@dataclass
+class Item:
+    """A line as the guest reads it: what was ordered one by one stands once, with its number."""
+
+    name: str
+    unit_price_yen: int
+    tax_percent: int
+    quantity: int = 0
+
+
 @dataclass(frozen=True)
 class Group:
     """The lines of one visit of the bill."""
@@ -38,6 +48,15 @@ class Group:
     tables: str
     party_size: int
     lines: list[SlipLine]
+
+    @property
+    def items(self) -> list[Item]:
+        """In the order in which each was first ordered."""
+        found: dict[tuple[str, int, int], Item] = {}
+        for line in self.lines:
+            key = (line.name, line.unit_price_yen, line.tax_percent)
+            found.setdefault(key, Item(*key)).quantity += line.quantity
+        return list(found.values())
 
 
 @dataclass(frozen=True)

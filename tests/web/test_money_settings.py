@@ -184,7 +184,7 @@ def test_receipt_as_invoice_with_numbers_rates_and_discounts(world: World) -> No
     assert till.admin.post(f"/stores/receipts/{till.store}", **given).status_code == 303
     assert till.admin.post(f"/stores/receipts/{till.store}", **given).status_code == 409
     till.do(
-        "来店(A2) / 注文(A2,生ビール,2) / 注文(A2,お持ち帰り弁当) / 値引(A2,100) / 分割(A2,2) / 会計する(A2,1000)"
+        "来店(A2) / 注文(A2,生ビール) / 注文(A2,お持ち帰り弁当) / 注文(A2,生ビール) / 値引(A2,100) / 分割(A2,2) / 会計する(A2,1000)"
     )
     assert till.status == 303, till.message
     slip = till.slip("0001")
@@ -196,6 +196,9 @@ def test_receipt_as_invoice_with_numbers_rates_and_discounts(world: World) -> No
                  "お持ち帰り弁当 ※1¥900", "小計¥2,100", "値引−¥100", "合計¥2,000", "10%対象¥1,142 内消費税等¥103",
                  "8%対象 ※¥858 内消費税等¥63", "※は軽減税率(8%)対象です。", "ありがとうございました"):  # fmt: skip
         assert text in whole, (text, whole)
+    # Ordered one by one, they stand once: a table of twenty beers is no roll of paper.
+    assert whole.count("生ビール") == 1
+    assert words(parse(till.pos.get(f"/register/slips/{slip}").text)).count("生ビール") == 1
     assert "会計中" not in whole
     assert "今回の会計" not in half
     first, second = (
