@@ -47,6 +47,22 @@ def test_every_rule_has_a_row_that_is_allowed_and_one_that_is_refused() -> None:
     assert rules <= refused
 
 
+def test_Y2_of_two_lists_of_one_moment_the_ledgers_later_one_counts(world: World) -> None:
+    till = Till(world)
+    till.do("予約(花子,A1,-5,ポイント=500) / 更新 / 通信断 / 配席(花子,A1) / 注文(A1)")
+    world.run(
+        "UPDATE pos.feed_snapshot SET fetched_at = now() + interval '1 day' WHERE jsonb_array_length(body) > 0"
+    )
+    world.run(
+        "INSERT INTO pos.feed_snapshot (id, company_id, store_id, link_id, etag, epoch, version, fetched_at, body)"
+        " SELECT 'ffffffff-ffff-4fff-bfff-ffffffffffff', company_id, store_id, link_id, 'older', epoch, version - 1, fetched_at,"
+        " (SELECT jsonb_agg(item || '{\"site_points\": 100}') FROM jsonb_array_elements(body) item)"
+        " FROM pos.feed_snapshot WHERE jsonb_array_length(body) > 0"
+    )
+    till.do("会計へ(A1)")
+    assert "予約サイトポイント 500 (食ベログ)" in till.message
+
+
 def test_Y2_Y4_points_that_changed_since_the_handys_list_are_those_of_the_bill(world: World) -> None:
     """Seated from a list of before; whichever terminal fetches later, checkout opens with what is reserved now."""
     till = Till(world)
