@@ -58,6 +58,9 @@ class _Work:
     new_records: list[NewRecord] = field(default_factory=list)
     reseated: set[uuid.UUID] = field(default_factory=set)
 
+    def row_of(self, record: VisitRecord | NewRecord) -> Reservation | NewRow | None:
+        return self.rows.get(record.reservation_row_id) if record.reservation_row_id else None
+
     def take_seats(self, row: Reservation | NewRow, seats: list[uuid.UUID]) -> None:
         self.held[row.id] = list(dict.fromkeys(seats))
         self.reseated.add(row.id)
@@ -255,7 +258,7 @@ def _apply(work: _Work, state: VisitState, record: VisitRecord | NewRecord) -> N
 
 
 def _withdraw(work: _Work, record: VisitRecord | NewRecord) -> None:
-    row = work.rows.get(record.reservation_row_id) if record.reservation_row_id else None
+    row = work.row_of(record)
     # A late 来店取消 of an old visit must not undo a new one: only the owner's word counts.
     if row is None or row.visit_id != record.visit_id:
         return
@@ -276,7 +279,7 @@ def _withdraw(work: _Work, record: VisitRecord | NewRecord) -> None:
 
 def _row(work: _Work, state: VisitState, record: VisitRecord | NewRecord) -> Reservation | NewRow | None:
     if state.kind == "walk_in":
-        return work.rows.get(record.reservation_row_id) if record.reservation_row_id else None
+        return work.row_of(record)
     row = work.rows.get(state.reservation_id) if state.reservation_id else None
     if row is None or row.kind != "reservation":
         raise _RefusedError("RESERVATION_NOT_FOUND")
@@ -305,7 +308,7 @@ def _seats(work: _Work, state: VisitState) -> list[uuid.UUID]:
 def _shown(work: _Work, visit_id: uuid.UUID) -> dict[str, Any]:
     """Party size and points that the visit's row has now, whoever put them there (P2, Y2, O12)."""
     record = work.records[visit_id]
-    row = work.rows.get(record.reservation_row_id) if record.reservation_row_id else None
+    row = work.row_of(record)
     if record.outcome != "accepted" or row is None or row.visit_id != visit_id or row.status == "withdrawn":
         return {}
     shown: dict[str, Any] = {"party_size": row.party_size}
@@ -319,7 +322,7 @@ def _overlaps(work: _Work, batch: VisitBatch) -> dict[uuid.UUID, list[Overlap]]:
     sitting: dict[uuid.UUID, Reservation | NewRow] = {}
     for state in batch.states:
         record = work.records[state.visit_id]
-        row = work.rows.get(record.reservation_row_id) if record.reservation_row_id else None
+        row = work.row_of(record)
         if record.outcome != "accepted" or state.status != "seated" or row is None:
             continue
         if row.status == "seated" and row.visit_id == state.visit_id:
