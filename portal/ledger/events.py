@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 from portal.database import bulk_insert
 from portal.kernel.fmt import jdatetime
 from portal.kernel.ids import new_id
-from portal.ledger.models import Event, PosLink, Reservation, Seat
-from portal.ledger.reservations.fresh import NewRow
+from portal.ledger.models import Event, Reservation, Seat
+from portal.ledger.reservations.fresh import Row
 
 # Of these only the fact that they changed is kept: they may hold a guest's data.
 PRIVATE = {
@@ -65,14 +65,28 @@ class Author:
 SYSTEM = Author("自動処理", "system")
 
 
-def snapshot(row: Reservation | NewRow, seats: Sequence[object]) -> dict[str, Any]:
-    """What may be remembered of a row, and its private texts to compare with (they never reach the table)."""
+class Sender(Protocol):
+    """A linked POS store, as far as it is named."""
+
+    @property
+    def company_id(self) -> int: ...
+    @property
+    def shop_id(self) -> uuid.UUID: ...
+    @property
+    def pos_store_name(self) -> str: ...
+
+
+def snapshot(row: Reservation | Row, seats: Sequence[object]) -> dict[str, Any]:
+    """What may be remembered of a row, and its private texts to compare with (they never reach the table).
+
+    A ``Row`` has none: who writes it does not touch them.
+    """
     return {
         "kind": row.kind, "status": row.status, "no_show": bool(row.no_show), "party_size": row.party_size,
         "start_at": row.start_at.isoformat(), "stay_minutes": row.stay_minutes, "seats": sorted(seats, key=str),
         "course_name": row.course_name or "", "site_name": row.site_name or "", "site_points": row.site_points or 0,
         "points_used": row.points_used or 0, "slip_number": row.slip_number,
-        "_private": {name: getattr(row, name) or "" for name in PRIVATE},
+        "_private": {} if isinstance(row, Row) else {name: getattr(row, name) or "" for name in PRIVATE},
     }  # fmt: skip
 
 
@@ -112,9 +126,9 @@ def record(
 
 def traced(
     session: Session,
-    link: PosLink,
+    link: Sender,
     before: Mapping[uuid.UUID, Mapping[str, Any]],
-    rows: Mapping[uuid.UUID, Reservation | NewRow],
+    rows: Mapping[uuid.UUID, Reservation | Row],
     held: Mapping[uuid.UUID, Sequence[uuid.UUID]],
     known: Mapping[uuid.UUID, str],
     now: datetime,
@@ -146,7 +160,7 @@ def traced(
 
 def trace(
     session: Session,
-    link: PosLink,
+    link: Sender,
     before: Mapping[uuid.UUID, Mapping[str, Any]],
     row: Reservation,
     seats: Sequence[uuid.UUID],

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Literal
 
-from sqlalchemy import Row, or_, update
+from sqlalchemy import or_, update
 from sqlalchemy.orm import Session
 
 from portal.database import fetch, run_write
@@ -294,7 +294,7 @@ class Deliverer:
             self.wake(company_id, link_id)
         return company_id is None
 
-    def _owed(self, session: Session, visit_id: uuid.UUID) -> Row[Any] | None:
+    def _owed(self, session: Session, visit_id: uuid.UUID) -> Any:
         """The link that still is to hear of the visit, if any, and how its lane is. Ends the transaction."""
         found = fetch(session, UNHEARD, {"visit": visit_id})
         session.rollback()

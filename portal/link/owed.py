@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal.database import fetch
@@ -64,7 +64,7 @@ def owed_states(session: Session, link: Link, most: int = MAX_STATES) -> list[Vi
     return states
 
 
-def _told(session: Session, link: Link, visits: Sequence[Row[Any]]) -> set[uuid.UUID]:
+def _told(session: Session, link: Link, visits: Sequence[Any]) -> set[uuid.UUID]:
     """Of the visits that these were merged into, those that the ledger hears of as well (O1)."""
     targets = [visit.merged_into_id for visit in visits if visit.merged_into_id is not None]
     if not targets:

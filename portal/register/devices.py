@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from portal.database import fetch
@@ -72,11 +71,11 @@ def device_of_cookie(session: Session, actor: Actor, token: str, now: datetime) 
     return _device(session, found[0], now)
 
 
-def _row(session: Session, statement: str, key: uuid.UUID | str, now: datetime) -> Sequence[Row[Any]]:
+def _row(session: Session, statement: str, key: uuid.UUID | str, now: datetime) -> Sequence[Any]:
     return fetch(session, statement, {"key": key, "since": now.date() - NEAR, "provider": OTOSEKI})
 
 
-def _device(session: Session, row: Row[Any], now: datetime) -> Device:
+def _device(session: Session, row: Any, now: datetime) -> Device:
     if row.closed_at is not None:
         raise StoreClosedError(row.store_id, row.store_name)
     master = terminals.master_of(session, row)

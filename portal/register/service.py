@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from portal.audit.models import record
 from portal.checkout import slips
 from portal.checkout.models import Slip, SlipLine
-from portal.database import bulk_insert_all, constraint_name, fetch, run_write
+from portal.database import constraint_name, fetch, inserted, run_write, write_rows
 from portal.days import gate
 from portal.identity.models import Staff
 from portal.identity.service import Actor
@@ -184,7 +184,7 @@ def seat(
             "answered_revision": 1 if silent else 0,
             "opened_terminal_id": device.id, "last_terminal_id": device.id, "opened_by": actor.id, "last_changed_by": actor.id,
         }  # fmt: skip
-        bulk_insert_all(s, [(Visit, [visit]), (Occupancy, holding(visit, wish.table_ids, now))])
+        write_rows(s, [inserted(Visit, [visit]), inserted(Occupancy, holding(visit, wish.table_ids, now))])
         return {"visit_id": str(visit_id)}
 
     try:

@@ -7,8 +7,6 @@ import unicodedata
 import uuid
 from typing import Any
 
-from sqlalchemy import Row
-
 from portal.link.contract import VisitState
 from portal.visits.models import Visit
 
@@ -74,7 +72,7 @@ def delivery_state(visit: Visit) -> str:
 
 
 def wire_state(
-    visit: Visit | Row[Any], table_ids: list[object], waiting_only: bool, merged_into: object = None
+    visit: Visit | Any, table_ids: list[object], waiting_only: bool, merged_into: object = None
 ) -> VisitState:
     """The whole state as the contract sends it (design.md §3)."""
     if visit.status in ("cancelled", "merged") or waiting_only:

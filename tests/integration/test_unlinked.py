@@ -239,7 +239,7 @@ def test_L7_D1_who_is_seated_at_the_moment_the_link_ends_owes_nothing(
         world.run("UPDATE pos.reservation_link SET cut_at = now() WHERE store_id = :s", s=store)
         more = {"client_id": issue(evening.ledger)}
     inside, go_on = threading.Event(), threading.Event()
-    insert = register.bulk_insert_all
+    insert = register.write_rows
 
     def held_up(session: Any, parts: Any) -> None:
         if moment == "after":
@@ -249,7 +249,7 @@ def test_L7_D1_who_is_seated_at_the_moment_the_link_ends_owes_nothing(
         if moment == "before":
             insert(session, parts)
 
-    monkeypatch.setattr(register, "bulk_insert_all", held_up)
+    monkeypatch.setattr(register, "write_rows", held_up)
     codes: list[int] = []
 
     def press(browser: Browser, path: str, **data: str) -> None:

@@ -56,7 +56,7 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
     "no M5 (P5)": (APPLY, "        and now < row.start_at\n", "        and False\n"),
     "reservation at a waiting table (P6)": (DOMAIN, 'if table.kind == "waiting":\n        raise UserError("予約のお客様は待機テーブルに配席', 'if False:\n        raise UserError("予約のお客様は待機テーブルに配席'),
     "来店取消 not sent (P7)": (SERVICE, "        bump(s, visit, now, terminal_id=device.id, staff_id=actor.id)\n        record(", "        record("),
-    "来店取消 keeps the seat (P7)": (APPLY, "        work.take_seats(row, [i for i in wanted if i in alive])\n", ""),
+    "来店取消 keeps the seat (P7)": (APPLY, "        work.held[row.id] = [i for i in wanted if i in alive]\n", ""),
     "merged source keeps its tables (O1)": (OPERATIONS, "        release_tables(s, source, now)\n", ""),
     "reservation as the source of a merge (O1)": (DOMAIN, 'if source_kind == "reservation":', "if False:"),
     "move not told (O2)": (OPERATIONS, "bump(s, visit, now, tables=True,", "bump(s, visit, now,"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,22 +10,12 @@ from typing import Any
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from portal.database import bulk_insert_all
+from portal.database import deleted, fetch, inserted, updated, write_rows
 from portal.kernel.ids import new_id
 from portal.ledger.events import snapshot, traced
-from portal.ledger.models import (
-    Event,
-    PosLink,
-    PosTable,
-    Reservation,
-    ReservationSeat,
-    Seat,
-    Shop,
-    VisitRecord,
-)
-from portal.ledger.reservations.fresh import NewRecord, NewRow
-from portal.ledger.reservations.statements import ASKED, ENTER, KNOWN, MEETS, PLACES
-from portal.ledger.shops import touch
+from portal.ledger.models import Event, Reservation, ReservationSeat, Shop, VisitRecord
+from portal.ledger.reservations.fresh import CHANGED, RECORD, ROW, Record, Row, columns
+from portal.ledger.reservations.statements import ALIVE, ASKED, ENTER, KNOWN, LOST, MEETS, PLACES
 from portal.link.contract import Overlap, RefusalCode, VisitBatch, VisitBatchAnswer, VisitResult, VisitState
 
 
@@ -40,68 +29,76 @@ class ForeignVisitError(Exception):
     """The visit id is known from another link: ids are not shared."""
 
 
+@dataclass(frozen=True)
+class _Link:
+    """Who sends: read under the lock of its shop."""
+
+    id: uuid.UUID
+    company_id: int
+    shop_id: uuid.UUID
+    pos_store_name: str
+    version: int
+    epoch: str
+
+
 @dataclass
 class _Work:
     """Everything that a batch touches, read in a few statements however long it is."""
 
     session: Session
-    link: PosLink
+    link: _Link
     now: datetime
-    records: dict[uuid.UUID, VisitRecord | NewRecord]
-    rows: dict[uuid.UUID, Reservation | NewRow]
-    held: dict[uuid.UUID, list[uuid.UUID]]
     tables: set[uuid.UUID]
+    records: dict[uuid.UUID, Record] = field(default_factory=dict)
+    rows: dict[uuid.UUID, Row] = field(default_factory=dict)
+    held: dict[uuid.UUID, list[uuid.UUID]] = field(default_factory=dict)
+    # What was there before: snapshots and seats of rows, visits that had a record.
+    seen: dict[uuid.UUID, dict[str, Any]] = field(default_factory=dict)
+    had: dict[uuid.UUID, list[uuid.UUID]] = field(default_factory=dict)
+    known: set[uuid.UUID] = field(default_factory=set)
     mapping: dict[uuid.UUID, uuid.UUID] | None = None
     names: dict[uuid.UUID, str] = field(default_factory=dict)
-    seen: dict[uuid.UUID, dict[str, Any]] = field(default_factory=dict)
-    new_rows: list[NewRow] = field(default_factory=list)
-    new_records: list[NewRecord] = field(default_factory=list)
-    reseated: set[uuid.UUID] = field(default_factory=set)
+    touched: set[uuid.UUID] = field(default_factory=set)
+    taken: set[uuid.UUID] = field(default_factory=set)
+    changed: bool = False
 
-    def row_of(self, record: VisitRecord | NewRecord) -> Reservation | NewRow | None:
+    def keep(self, row: Row, seats: list[uuid.UUID]) -> None:
+        """A row that is in the ledger."""
+        self.rows[row.id] = row
+        self.had[row.id] = self.held[row.id] = seats
+        self.seen[row.id] = snapshot(row, seats)
+
+    def row_of(self, record: Record) -> Row | None:
         return self.rows.get(record.reservation_row_id) if record.reservation_row_id else None
-
-    def take_seats(self, row: Reservation | NewRow, seats: list[uuid.UUID]) -> None:
-        self.held[row.id] = list(dict.fromkeys(seats))
-        self.reseated.add(row.id)
 
     def place(self, table_ids: list[uuid.UUID]) -> dict[uuid.UUID, uuid.UUID]:
         """The seats of tables that are mapped; those of the whole batch are read at the first question."""
         if self.mapping is None:
-            found = self.session.execute(PLACES, {"link": self.link.id, "tables": list(self.tables)}).all()
+            found = fetch(self.session, PLACES, {"link": self.link.id, "tables": list(self.tables)})
             self.mapping = {table_id: seat_id for table_id, seat_id, _ in found}
             self.names |= {seat_id: name for _, seat_id, name in found}
         return {i: self.mapping[i] for i in table_ids if i in self.mapping}
 
     def write(self, events: list[dict[str, Any]]) -> None:
-        """All that is new in one statement, first: what was there and changed may point at it."""
-        company, old = self.link.company_id, self.reseated - {row.id for row in self.new_rows}
-        if old:
-            gone = delete(ReservationSeat).where(ReservationSeat.reservation_id.in_(old))
-            with self.session.no_autoflush:
-                self.session.execute(gone.execution_options(synchronize_session=False))
-        seats = [
-            {"reservation_id": row_id, "seat_id": seat_id, "company_id": company}
-            for row_id in self.reseated
-            for seat_id in self.held[row_id]
-        ]
-        bulk_insert_all(self.session, [
-            (Reservation, [_columns(row, ROW) for row in self.new_rows]),
-            (VisitRecord, [_columns(row, RECORD) for row in self.new_records]),
-            (ReservationSeat, seats),
-            (Event, events),
+        """All that is new or changed, in one statement."""
+        rows = [self.rows[row_id] for row_id in self.touched]
+        records = [self.records[visit_id] for visit_id in self.taken]
+        gone, come = [], []
+        for row_id in self.touched:
+            had, held = self.had.get(row_id, []), self.held[row_id]
+            gone += [{"reservation_id": row_id, "seat_id": i} for i in had if i not in held]
+            come += [{"reservation_id": row_id, "seat_id": i, "company_id": self.link.company_id}
+                     for i in held if i not in had]  # fmt: skip
+        shop = [{"id": self.link.shop_id, "version": self.link.version + 1}] if self.changed else []
+        write_rows(self.session, [
+            inserted(Reservation, [columns(row, ROW) for row in rows if row.id not in self.had]),
+            updated(Reservation, "id", [columns(row, CHANGED) for row in rows if row.id in self.had]),
+            inserted(VisitRecord, [columns(each, RECORD) for each in records if each.visit_id not in self.known]),
+            updated(VisitRecord, "visit_id",
+                    [columns(each, RECORD) for each in records if each.visit_id in self.known]),
+            deleted(ReservationSeat, gone), inserted(ReservationSeat, come), inserted(Event, events),
+            updated(Shop, "id", shop),
         ])  # fmt: skip
-        self.session.flush()
-
-
-ROW = ("id", "company_id", "shop_id", "kind", "status", "party_size", "start_at", "stay_minutes", "ended_at",
-       "slip_number", "points_used", "visit_id", "revision", "created_at", "updated_at")  # fmt: skip
-RECORD = ("visit_id", "link_id", "company_id", "shop_id", "reservation_row_id", "revision", "outcome", "code", "state",
-          "tables_revision", "party_revision", "times_revision", "stay_revision", "received_at")  # fmt: skip
-
-
-def _columns(row: object, names: tuple[str, ...]) -> dict[str, object]:
-    return {name: getattr(row, name) for name in names}
 
 
 def apply_batch(session: Session, link_id: uuid.UUID, batch: VisitBatch, now: datetime) -> VisitBatchAnswer:
@@ -111,10 +108,9 @@ def apply_batch(session: Session, link_id: uuid.UUID, batch: VisitBatch, now: da
     Overlaps are worked out after the whole batch, and only warn: two parties that swapped tables must not block
     each other. Raises ForeignVisitError.
     """
-    link, shop, epoch = _enter(session, link_id)
-    work = _prepare(session, link, batch, now)
+    work = _prepare(session, link_id, batch, now)
+    link = work.link
     not_before: dict[uuid.UUID, datetime | None] = {}
-    changed = False
     todo = list(batch.states)
     while todo:
         again, progress = [], False
@@ -125,12 +121,11 @@ def apply_batch(session: Session, link_id: uuid.UUID, batch: VisitBatch, now: da
                 progress = True
             elif fresh:
                 again.append(state)
-        changed |= progress
+        work.changed |= progress
         # What one state needed may have come with a later one of the same batch.
         todo = again if progress else []
-    if changed:
-        touch(shop)
-    work.write(traced(session, link, work.seen, work.rows, work.held, work.names, now) if changed else [])
+    touched = {row_id: work.rows[row_id] for row_id in work.rows if row_id in work.touched}
+    work.write(traced(session, link, work.seen, touched, work.held, work.names, now))
     found = _overlaps(work, batch)
     answers = [
         VisitResult(
@@ -141,41 +136,31 @@ def apply_batch(session: Session, link_id: uuid.UUID, batch: VisitBatch, now: da
         )
         for state in batch.states
     ]  # fmt: skip
-    return VisitBatchAnswer(epoch=epoch, version=shop.version, results=answers)
+    return VisitBatchAnswer(epoch=link.epoch, version=link.version + work.changed, results=answers)
 
 
-def _enter(session: Session, link_id: uuid.UUID) -> tuple[PosLink, Shop, str]:
-    """The link, its shop under the lock that orders all changes of the shop, and the epoch."""
-    link, shop, epoch = session.execute(ENTER, {"link": link_id}).one()
-    return link, shop, epoch
-
-
-def _prepare(session: Session, link: PosLink, batch: VisitBatch, now: datetime) -> _Work:
+def _prepare(session: Session, link_id: uuid.UUID, batch: VisitBatch, now: datetime) -> _Work:
+    """What the batch may touch, read under the lock that orders all changes of the shop."""
+    link = _Link(*fetch(session, ENTER, {"link": link_id})[0])
+    work = _Work(session, link, now, {table_id for state in batch.states for table_id in state.table_ids})
     ids = {state.visit_id for state in batch.states} | {
         state.merged_into for state in batch.states if state.merged_into is not None
     }
-    records: dict[uuid.UUID, VisitRecord | NewRecord] = {}
-    rows: dict[uuid.UUID, Reservation | NewRow] = {}
-    held: dict[uuid.UUID, list[uuid.UUID]] = defaultdict(list)
-
-    def keep(row: Reservation | None, seats: list[uuid.UUID] | None) -> None:
-        if row is not None:
-            rows[row.id] = row
-            held[row.id] = list(seats or ())
-
-    for record, row, seats in session.execute(KNOWN, {"shop": link.shop_id, "ids": list(ids)}):
-        records[record.visit_id] = record
-        keep(row, seats)
-    asked = {s.reservation_id for s in batch.states if s.reservation_id is not None} - rows.keys()
+    split, end = len(RECORD), len(RECORD) + len(ROW)
+    for found in fetch(session, KNOWN, {"shop": link.shop_id, "ids": list(ids)}):
+        record = Record(*found[:split])
+        work.records[record.visit_id] = record
+        work.known.add(record.visit_id)
+        if found[split] is not None:
+            work.keep(Row(*found[split:end]), found[end])
+    asked = {s.reservation_id for s in batch.states if s.reservation_id is not None} - work.rows.keys()
     if asked:
-        for row, seats in session.execute(ASKED, {"shop": link.shop_id, "ids": list(asked)}):
-            keep(row, seats)
-    tables = {table_id for state in batch.states for table_id in state.table_ids}
-    seen = {row_id: snapshot(row, held[row_id]) for row_id, row in rows.items()}
-    return _Work(session, link, now, records, rows, held, tables, seen=seen)
+        for found in fetch(session, ASKED, {"shop": link.shop_id, "ids": list(asked)}):
+            work.keep(Row(*found[:-1]), found[-1])
+    return work
 
 
-def _take(work: _Work, state: VisitState) -> tuple[VisitRecord | NewRecord, datetime | None, bool]:
+def _take(work: _Work, state: VisitState) -> tuple[Record, datetime | None, bool]:
     """The record of a state, when to ask again, and whether it was evaluated (not merely known)."""
     link = work.link
     record = work.records.get(state.visit_id)
@@ -187,9 +172,8 @@ def _take(work: _Work, state: VisitState) -> tuple[VisitRecord | NewRecord, date
     ):
         return record, None, False
     if record is None:
-        made = NewRecord(state.visit_id, link.id, link.company_id, link.shop_id, work.now)
-        record = work.records[state.visit_id] = made
-        work.new_records.append(made)
+        record = Record(state.visit_id, link.id, link.company_id, link.shop_id, work.now)
+        work.records[state.visit_id] = record
     not_before = None
     try:
         _apply(work, state, record)
@@ -198,10 +182,11 @@ def _take(work: _Work, state: VisitState) -> tuple[VisitRecord | NewRecord, date
         record.outcome, record.code, not_before = "refused", refused.code, refused.not_before
     record.revision, record.received_at = state.revision, work.now
     record.state = state.model_dump(mode="json")
+    work.taken.add(state.visit_id)
     return record, not_before, True
 
 
-def _apply(work: _Work, state: VisitState, record: VisitRecord | NewRecord) -> None:
+def _apply(work: _Work, state: VisitState, record: Record) -> None:
     now = work.now
     if state.status == "withdrawn":
         if state.merged_into is not None:
@@ -224,16 +209,15 @@ def _apply(work: _Work, state: VisitState, record: VisitRecord | NewRecord) -> N
     ):
         raise _RefusedError("BEFORE_RESERVED_TIME", row.start_at)
     if row is None:
-        made = NewRow(
+        row = Row(
             new_id(), work.link.company_id, work.link.shop_id, state.party_size, state.start_at,
             state.stay_minutes, state.visit_id, now, now,
         )  # fmt: skip
-        row = work.rows[made.id] = made
-        work.new_rows.append(made)
+        work.rows[row.id] = row
     if fresh and state.kind == "reservation":
         row.before_visit = {"seat_ids": [str(i) for i in work.held[row.id]]}
     if moved:
-        work.take_seats(row, seats)
+        work.held[row.id] = list(dict.fromkeys(seats))
         record.tables_revision = state.tables_revision
     if (state.kind == "walk_in" and fresh) or state.party_revision > record.party_revision:
         row.party_size = state.party_size
@@ -255,9 +239,10 @@ def _apply(work: _Work, state: VisitState, record: VisitRecord | NewRecord) -> N
     row.revision += 1
     row.updated_at = now
     record.reservation_row_id = row.id
+    work.touched.add(row.id)
 
 
-def _withdraw(work: _Work, record: VisitRecord | NewRecord) -> None:
+def _withdraw(work: _Work, record: Record) -> None:
     row = work.row_of(record)
     # A late 来店取消 of an old visit must not undo a new one: only the owner's word counts.
     if row is None or row.visit_id != record.visit_id:
@@ -269,15 +254,15 @@ def _withdraw(work: _Work, record: VisitRecord | NewRecord) -> None:
         row.visit_id = None
         row.slip_number, row.points_used, row.ended_at = None, 0, None
         wanted = [uuid.UUID(i) for i in (row.before_visit or {}).get("seat_ids", [])]
-        living = select(Seat.id).where(Seat.id.in_(wanted), Seat.deleted_at.is_(None))
-        with work.session.no_autoflush:
-            alive = set(work.session.scalars(living))
-        work.take_seats(row, [i for i in wanted if i in alive])
+        alive = {found.id for found in fetch(work.session, ALIVE, {"ids": wanted})}
+        work.held[row.id] = [i for i in wanted if i in alive]
         row.before_visit = None
     row.revision += 1
+    row.updated_at = work.now
+    work.touched.add(row.id)
 
 
-def _row(work: _Work, state: VisitState, record: VisitRecord | NewRecord) -> Reservation | NewRow | None:
+def _row(work: _Work, state: VisitState, record: Record) -> Row | None:
     if state.kind == "walk_in":
         return work.row_of(record)
     row = work.rows.get(state.reservation_id) if state.reservation_id else None
@@ -291,17 +276,12 @@ def _row(work: _Work, state: VisitState, record: VisitRecord | NewRecord) -> Res
 
 
 def _seats(work: _Work, state: VisitState) -> list[uuid.UUID]:
-    with work.session.no_autoflush:
-        seats = work.place(state.table_ids)
-        missing = [
-            work.session.get(PosTable, (work.link.id, table_id))
-            for table_id in state.table_ids
-            if table_id not in seats
-        ]
+    seats = work.place(state.table_ids)
+    missing = [table_id for table_id in state.table_ids if table_id not in seats]
     if missing:
         # Of several the one that was never mapped is named: it needs more than a rename (M4 before M4b).
-        lost = all(table is not None and table.mapping_lost_at is not None for table in missing)
-        raise _RefusedError("SEAT_MAPPING_LOST" if lost else "SEAT_NOT_MAPPED")
+        lost = fetch(work.session, LOST, {"link": work.link.id, "tables": missing})
+        raise _RefusedError("SEAT_MAPPING_LOST" if len(lost) == len(set(missing)) else "SEAT_NOT_MAPPED")
     return [seats[table_id] for table_id in state.table_ids]
 
 
@@ -319,7 +299,7 @@ def _shown(work: _Work, visit_id: uuid.UUID) -> dict[str, Any]:
 
 def _overlaps(work: _Work, batch: VisitBatch) -> dict[uuid.UUID, list[Overlap]]:
     """Parties and blocks on the seats of each party that sits, during [start, start + stay) (P4)."""
-    sitting: dict[uuid.UUID, Reservation | NewRow] = {}
+    sitting: dict[uuid.UUID, Row] = {}
     for state in batch.states:
         record = work.records[state.visit_id]
         row = work.row_of(record)
@@ -332,10 +312,10 @@ def _overlaps(work: _Work, batch: VisitBatch) -> dict[uuid.UUID, list[Overlap]]:
         return {}
     latest = max(row.start_at + timedelta(minutes=row.stay_minutes) for row in sitting.values())
     earliest = min(row.start_at for row in sitting.values())
-    others: Any = work.session.execute(MEETS, {
+    others = fetch(work.session, MEETS, {
         "shop": work.link.shop_id, "seats": list(seats), "latest": latest,
         "earliest": earliest - timedelta(minutes=2880),
-    }).all()  # fmt: skip
+    })  # fmt: skip
     found: dict[uuid.UUID, list[Overlap]] = {}
     for visit_id, row in sitting.items():
         own = set(work.held[row.id])
