@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,8 @@ from sqlalchemy.orm import Session
 from portal import database
 from portal.database import bind_company, engine_options
 from portal.settings import Settings
+from portal.stores.models import Store
+from portal.tables.models import DiningTable
 
 
 @pytest.fixture
@@ -126,3 +129,71 @@ def test_a_connection_that_broke_a_moment_ago_fails_as_the_driver_says_and_the_n
             else:
                 with pytest.raises(sa.exc.OperationalError):
                     session.scalar(sa.text("SELECT 1"))
+
+
+def test_a_lean_statement_fails_as_the_sessions_others_do_and_names_no_value(engine: sa.Engine) -> None:
+    twice = "INSERT INTO pos.company (id, code, name) VALUES (%(id)s, '鈴木 090-1234-5678', '') RETURNING 1 AS one"
+    with Session(engine) as session:
+        bind_company(session, 1)
+        with pytest.raises(sa.exc.ProgrammingError) as no_such:
+            database.fetch(session, "SELECT nothing FROM pos.store", {})
+        session.rollback()
+        with pytest.raises(sa.exc.DBAPIError) as refused:
+            database.fetch(session, twice, {"id": 1})
+        session.rollback()
+        with pytest.raises(sa.exc.IntegrityError) as empty:
+            database.fetch(session, "UPDATE pos.store SET name = NULL WHERE name <> %(n)s", {"n": "鈴木"})
+        session.rollback()
+        found = database.fetch(session, "SELECT name, code FROM pos.store WHERE code = %(c)s", {"c": "001"})
+        assert found[0].code == "001"
+        assert database.fetch(session, "UPDATE pos.store SET name = name", {}) == ()
+    assert database.sqlstate(no_such.value) == "42703"
+    assert database.sqlstate(empty.value) == "23502"
+    assert "鈴木" not in str(empty.value).split("DETAIL")[0]
+    assert not any(error.value.connection_invalidated for error in (no_such, refused, empty))
+
+
+def test_a_lean_statement_on_a_dead_connection_says_so_and_the_next_transaction_works(
+    engine: sa.Engine, settings: Settings
+) -> None:
+    with Session(engine) as session:
+        bind_company(session, 1)
+        gone = database.fetch(session, "SELECT pg_backend_pid() AS pid", {})[0].pid
+        owner = sa.create_engine((settings.owner_database_url or "").replace("portal_owner", "postgres"))
+        with owner.begin() as connection:
+            connection.execute(sa.text("SELECT pg_terminate_backend(:p)"), {"p": gone})
+        owner.dispose()
+        with pytest.raises(sa.exc.OperationalError) as lost:
+            database.fetch(session, "SELECT 1 AS one", {})
+        assert lost.value.connection_invalidated
+        session.rollback()
+        assert database.fetch(session, "SELECT count(*) AS stores FROM pos.store", {})[0].stores == 3
+
+
+def test_rows_of_several_tables_are_written_at_once(engine: sa.Engine) -> None:
+    stores, tables = Store.__table__, DiningTable.__table__
+    with Session(engine) as session:
+        bind_company(session, 1)
+        store, other = (
+            found.id
+            for found in database.fetch(session, "SELECT id FROM pos.store ORDER BY code LIMIT 2", {})
+        )
+        old = database.fetch(
+            session, "SELECT id FROM pos.dining_table WHERE store_id = %(s)s ORDER BY name", {"s": store}
+        )
+        new = uuid.uuid4()
+        common = {"company_id": 1, "store_id": store, "capacity": 4, "kind": "normal"}
+        database.write_rows(session, [
+            database.inserted(DiningTable, [{"id": new, "name": "N'1", "position": 99, **common}]),
+            database.updated(DiningTable, "id", [{"id": old[0].id, "name": "新\\n\"しい\" %s"}]),
+            database.updated(Store, "id", [{"id": store, "name": "店A"}, {"id": other, "name": "店B"}]),
+            database.deleted(DiningTable, []),
+        ])  # fmt: skip
+        database.write_rows(session, [])
+        names = dict(session.execute(sa.select(tables.c.id, tables.c.name)).all())  # type: ignore[arg-type]
+        assert names[new] == "N'1"
+        assert names[old[0].id] == '新\\n"しい" %s'
+        shown = session.execute(sa.select(stores.c.id, stores.c.name).where(stores.c.id.in_([store, other])))
+        assert dict(shown.all()) == {store: "店A", other: "店B"}  # type: ignore[arg-type]
+        database.write_rows(session, [database.deleted(DiningTable, [{"id": new, "store_id": store}])])
+        assert session.scalar(sa.select(sa.func.count()).where(tables.c.id == new)) == 0
