@@ -229,7 +229,8 @@ def fetch(session: Session, statement: str, values: Mapping[str, Any]) -> Sequen
     try:
         cursor = connection.connection.cursor(row_factory=namedtuple_row)
         cursor.execute(statement, values)
-        return cursor.fetchall() if cursor.description else ()
+        found = cursor.pgresult
+        return cursor.fetchall() if found is not None and found.status == ExecStatus.TUPLES_OK else ()
     except DriverError as error:
         raise _wrapped(connection, statement, error) from error
 

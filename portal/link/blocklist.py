@@ -21,8 +21,12 @@ Blocks = Sequence[tuple[uuid.UUID, BlockRequest]]
 
 
 def request_of(row: TableBlock) -> BlockRequest:
-    """A block as the contract has it: it ends when it was released, or else with the business day."""
-    return BlockRequest(table_id=row.table_id, start_at=row.created_at, end_at=row.ended_at or row.ends_at)
+    """A block as the contract has it: it ends when it was released, with its business day at the latest.
+
+    Whichever of its words arrives, the ledger shows the same.
+    """
+    end_at = min(row.ended_at or row.ends_at, row.ends_at)
+    return BlockRequest(table_id=row.table_id, start_at=row.created_at, end_at=end_at)
 
 
 def owed_blocks(session: Session, lane: DeliveryLane, now: datetime) -> Blocks:

@@ -118,6 +118,11 @@ class Block:
         """When it ends by itself: with the business day."""
         return day_end(business_day(self.start))
 
+    @property
+    def until(self) -> datetime:
+        """What the ledger is told: as released, with its business day at the latest."""
+        return min(self.ended or self.ends, self.ends)
+
 
 class Model:
     def __init__(self, *, reset: bool) -> None:

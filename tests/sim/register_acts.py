@@ -343,7 +343,7 @@ class RegisterActs(Core):
         block.heard.clear()
         said = blocks.send(self.session, self.deliverer, device, block_id)
         self.tell(f"block told: {said}, the ledger heard {[f'{end:%H:%M}' for end in block.heard]}")
-        end = block.ended or block.ends
+        end = block.until
         must = due and said and block.ended is None
         if (
             any(heard != end for heard in block.heard)
