@@ -126,7 +126,9 @@ class Oracle(Trouble):
         agree("a store that keeps its blocks to itself tells one (O5)", self.send_blocks, True)
         agree("training's block is told (S4)", block.training, False)
         agree("a block was told as it is (O14)", (table, start), (block.table, block.start))
-        agree("a block ends with the day, or with itself before (O14)", end in (block.ends, block.until), True)
+        agree(
+            "a block ends with the day, or with itself before (O14)", end in (block.ends, block.until), True
+        )
         wanted = self.model.books.block(block_id, table, start, end)
         agree("a block was answered", status, wanted)
         last = end == block.until
@@ -265,9 +267,7 @@ class Oracle(Trouble):
         }
         least = {i: self.model.blocks[i] for i in real}
         rules = {
-            i: max(1, round((b.until - b.start).total_seconds() / 60))
-            for i, b in least.items()
-            if b.ended
+            i: max(1, round((b.until - b.start).total_seconds() / 60)) for i, b in least.items() if b.ended
         }
         agree("blocks that have ended (O14)", real, rules)
 
