@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 from flask_sqlalchemy import SQLAlchemy
 from psycopg import Error as DriverError
@@ -58,6 +58,8 @@ RESTED_SECONDS = 1.0
 RETRYABLE = frozenset({"55P03", "40P01", "40001"})
 
 T = TypeVar("T")
+# A row of ``fetch``: a named tuple of whatever the statement selects.
+Found: TypeAlias = Any
 # A mapped class, or a table without one.
 Kind = Table | type[DeclarativeBase]
 
@@ -218,7 +220,7 @@ def run_write(session: Session, work: Callable[[Session], T], *, attempts: int =
     raise AssertionError("unreachable")
 
 
-def fetch(session: Session, statement: str, values: Mapping[str, Any]) -> Sequence[Any]:
+def fetch(session: Session, statement: str, values: Mapping[str, Any]) -> Sequence[Found]:
     """Run one statement as the driver takes it (``%(name)s``), in the session's transaction, and give its rows.
 
     Rows are named tuples. For the few paths that every seating and every delivery runs through: no mapped object, no

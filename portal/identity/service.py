@@ -5,14 +5,13 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from portal.audit.models import record
-from portal.database import bind_company, fetch
+from portal.database import Found, bind_company, fetch
 from portal.identity.models import (
     ROLE_LABELS,
     LoginThrottle,
@@ -133,7 +132,7 @@ def _stores_of(session: Session, staff: Staff) -> frozenset[uuid.UUID]:
     return frozenset(session.scalars(select(StaffStore.store_id).where(StaffStore.staff_id == staff.id)))
 
 
-def _acting(session: Session, row: Any) -> Actor | None:
+def _acting(session: Session, row: Found) -> Actor | None:
     """The person whom a PIN put at this tablet, in the stores of both; None where that person is gone."""
     person = session.get(Staff, row.acting_staff_id)
     if person is None or not person.active or person.pin_hash is None:

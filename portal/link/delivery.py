@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 from sqlalchemy import or_, update
 from sqlalchemy.orm import Session
 
-from portal.database import fetch, run_write
+from portal.database import Found, fetch, run_write
 from portal.kernel.clock import Clock
 from portal.kernel.ids import new_id
 from portal.link.answers import add_unanswered, keep_answers
@@ -294,7 +294,7 @@ class Deliverer:
             self.wake(company_id, link_id)
         return company_id is None
 
-    def _owed(self, session: Session, visit_id: uuid.UUID) -> Any:
+    def _owed(self, session: Session, visit_id: uuid.UUID) -> Found | None:
         """The link that still is to hear of the visit, if any, and how its lane is. Ends the transaction."""
         found = fetch(session, UNHEARD, {"visit": visit_id})
         session.rollback()

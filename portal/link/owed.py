@@ -6,12 +6,11 @@ import uuid
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from portal.database import fetch
+from portal.database import Found, fetch
 from portal.link.contract import MAX_STATES, VisitState
 from portal.visits.domain import delivery_state, wire_state
 from portal.visits.models import Visit
@@ -64,7 +63,7 @@ def owed_states(session: Session, link: Link, most: int = MAX_STATES) -> list[Vi
     return states
 
 
-def _told(session: Session, link: Link, visits: Sequence[Any]) -> set[uuid.UUID]:
+def _told(session: Session, link: Link, visits: Sequence[Found]) -> set[uuid.UUID]:
     """Of the visits that these were merged into, those that the ledger hears of as well (O1)."""
     targets = [visit.merged_into_id for visit in visits if visit.merged_into_id is not None]
     if not targets:

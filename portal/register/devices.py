@@ -5,11 +5,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy.orm import Session
 
-from portal.database import fetch
+from portal.database import Found, fetch
 from portal.days.gate import ASK_TO_REOPEN
 from portal.identity.service import Actor
 from portal.kernel.business_day import business_date
@@ -71,11 +70,11 @@ def device_of_cookie(session: Session, actor: Actor, token: str, now: datetime) 
     return _device(session, found[0], now)
 
 
-def _row(session: Session, statement: str, key: uuid.UUID | str, now: datetime) -> Sequence[Any]:
+def _row(session: Session, statement: str, key: uuid.UUID | str, now: datetime) -> Sequence[Found]:
     return fetch(session, statement, {"key": key, "since": now.date() - NEAR, "provider": OTOSEKI})
 
 
-def _device(session: Session, row: Any, now: datetime) -> Device:
+def _device(session: Session, row: Found, now: datetime) -> Device:
     if row.closed_at is not None:
         raise StoreClosedError(row.store_id, row.store_name)
     master = terminals.master_of(session, row)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 import uuid
-from typing import Any
 
+from portal.database import Found
 from portal.link.contract import VisitState
 from portal.visits.models import Visit
 
@@ -72,7 +72,7 @@ def delivery_state(visit: Visit) -> str:
 
 
 def wire_state(
-    visit: Visit | Any, table_ids: list[object], waiting_only: bool, merged_into: object = None
+    visit: Visit | Found, table_ids: list[object], waiting_only: bool, merged_into: object = None
 ) -> VisitState:
     """The whole state as the contract sends it (design.md §3)."""
     if visit.status in ("cancelled", "merged") or waiting_only:
