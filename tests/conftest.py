@@ -56,9 +56,14 @@ class MovingClock:
 
     def __init__(self) -> None:
         self.offset = timedelta()
+        self.stands: datetime | None = None
 
     def now(self) -> datetime:
-        return SystemClock().now() + self.offset
+        return (self.stands or SystemClock().now()) + self.offset
+
+    def stand(self) -> None:
+        """Only what moves ``offset`` is time from now on, however long the machine takes."""
+        self.stands = SystemClock().now()
 
     def at_seven(self) -> None:
         """19:00 of this day in Tokyo."""

@@ -29,7 +29,7 @@ class Served:
     clients: list[httpx.Client] = field(default_factory=list)
 
     def client(self) -> httpx.Client:
-        made = httpx.Client(base_url=self.url, timeout=10)
+        made = httpx.Client(base_url=self.url, timeout=30)
         self.clients.append(made)
         return made
 
@@ -80,7 +80,7 @@ class Events:
 
     def _read(self, client: httpx.Client, path: str) -> None:
         try:
-            with client.stream("GET", path, timeout=httpx.Timeout(10, read=40)) as answer:
+            with client.stream("GET", path, timeout=httpx.Timeout(30, read=60)) as answer:
                 self.status = answer.status_code
                 name = ""
                 for line in answer.iter_lines():
@@ -97,7 +97,7 @@ class Events:
             with self._new:
                 self._new.notify_all()
 
-    def wait_for(self, word: str, above: int = -1, seconds: float = 10) -> int:
+    def wait_for(self, word: str, above: int = -1, seconds: float = 30) -> int:
         """The first ``word`` with a number above; its number (0 for a word without one)."""
 
         def found() -> list[int]:
@@ -111,17 +111,17 @@ class Events:
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[Served]:
+def serving(settings: Settings, *, graceful: int = 5) -> Iterator[Served]:
     port = free_port()
     front = Front(settings)
     server = _Server(
         uvicorn.Config(front.asgi, host="127.0.0.1", port=port, log_level="error", access_log=False,
-                       timeout_graceful_shutdown=5, lifespan="on", interface="asgi3")
+                       timeout_graceful_shutdown=graceful, lifespan="on", interface="asgi3")
     )  # fmt: skip
     server.front = front
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not server.started and time.monotonic() < deadline:
         time.sleep(0.02)
     found = Served(f"http://127.0.0.1:{port}", front, server)
@@ -131,7 +131,7 @@ def serving(settings: Settings) -> Iterator[Served]:
         yield found
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(60)
         for client in found.clients:
             client.close()
         front.dispose()

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 
-import httpx
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.browser.test_walk import CHROMIUM, VIOLATIONS
-from tests.ports import free_port
+from tests.ports import free_port, said, started
+
+# Waits for a state, and ends early when it is there: on a machine that others use as well it may take a while.
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="package")
@@ -22,26 +21,16 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = free_port()
     data = tmp_path_factory.mktemp("portal")
     environ = {k: v for k, v in os.environ.items() if not k.endswith("DATABASE_URL")}
-    with (data / "log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "portal.cli", "up"], stdout=log, stderr=log,
-            env=environ | {"PORT": str(port), "PORTAL_DATA": str(data / "d")},
-        )  # fmt: skip
-        try:
-            deadline = time.monotonic() + 90
-            while time.monotonic() < deadline and process.poll() is None:
-                try:
-                    if httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=2).is_success:
-                        break
-                except httpx.HTTPError:
-                    time.sleep(0.3)
-            else:
-                pytest.fail((data / "log").read_text()[-2000:])
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            assert process.wait(40) == 0
-    assert "停止しました" in (data / "log").read_text()
+    log, url = data / "log", f"http://127.0.0.1:{port}"
+    process = started(
+        ["up"], log, url + "/readyz", environ | {"PORT": str(port), "PORTAL_DATA": str(data / "d")}
+    )
+    try:
+        yield url
+    finally:
+        process.terminate()
+        assert process.wait(60) == 0, said(log)
+    assert "停止しました" in log.read_text()
 
 
 @pytest.fixture(scope="package")

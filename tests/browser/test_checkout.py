@@ -14,7 +14,6 @@ from tests.conftest import World
 from tests.till import Till
 
 # Two cores for everything: a page may take its time.
-expect.set_options(timeout=20_000)
 
 
 def tablet(till: Till, chromium: Chromium, address: str, width: int, height: int) -> Page:  # noqa: F811

@@ -44,7 +44,7 @@ def test_G2_gate_at_once_browser_by_manual_refresh(chromium: Browser, front: Ser
     gate.wait_for_timeout(500)
     staff = front.ledger()
     book(front, staff, "即時 花子")
-    expect(gate.get_by_text("即時 花子").first).to_be_visible(timeout=5000)
+    expect(gate.get_by_text("即時 花子").first).to_be_visible()
     assert plain.get_by_text("即時 花子").count() == 0
     # Nothing is swapped under an open dialog; it comes when the dialog is closed.
     gate.evaluate(
@@ -54,7 +54,7 @@ def test_G2_gate_at_once_browser_by_manual_refresh(chromium: Browser, front: Ser
     gate.wait_for_timeout(1500)
     assert gate.get_by_text("後出 次郎").count() == 0
     gate.keyboard.press("Escape")
-    expect(gate.get_by_text("後出 次郎").first).to_be_visible(timeout=5000)
+    expect(gate.get_by_text("後出 次郎").first).to_be_visible()
     # Scroll and focus stay where they were.
     gate.set_viewport_size({"width": 1180, "height": 420})
     link = gate.locator("[data-live] a").last
@@ -62,13 +62,13 @@ def test_G2_gate_at_once_browser_by_manual_refresh(chromium: Browser, front: Ser
     gate.wait_for_timeout(1000)
     before = gate.evaluate("() => [window.scrollY, document.activeElement.getAttribute('href')]")
     book(front, staff, "三人 目子")
-    expect(gate.get_by_text("三人 目子").first).to_be_visible(timeout=5000)
+    expect(gate.get_by_text("三人 目子").first).to_be_visible()
     after = gate.evaluate("() => [window.scrollY, document.activeElement.getAttribute('href')]")
     assert after == before
     assert before[0] > 0
     # The browser: by 手動更新.
     plain.get_by_role("button", name="手動更新").click()
-    expect(plain.get_by_text("三人 目子").first).to_be_visible(timeout=5000)
+    expect(plain.get_by_text("三人 目子").first).to_be_visible()
 
 
 def test_the_screens_of_links_and_sites(chromium: Browser, front: Served, world: World) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -123,7 +122,7 @@ def test_L1_streams_need_a_login_end_with_it_and_have_a_limit(
     copied = httpx.Client(base_url=front.url, cookies=dict(gate.cookies))
     assert front.post(gate, "/ledger/logout", "/ledger/").status_code == 303
     for events in open_ones:
-        assert events.ended.wait(5)
+        assert events.ended.wait(30)
     assert copied.get("/ledger/stream").status_code == 401
     copied.close()
 
@@ -160,17 +159,15 @@ def test_the_listener_comes_back_and_nothing_is_missed(
 
 
 def test_one_listen_a_process_and_streams_end_with_it(world: World) -> None:
-    with serving(world.settings) as served:
+    # Streams that did not end by themselves would be waited for until the test fails for that.
+    with serving(world.settings, graceful=600) as served:
         events = Events(served.ledger(), "/ledger/stream")
         events.wait_for("v")
         count = world.one(
             "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'portal-push' AND datname = current_database()"
         )
         assert count == 1
-        began = time.monotonic()
-    assert events.ended.is_set()
-    # Not the graceful time-out of 5 s: the streams end first.
-    assert time.monotonic() - began < 4
+    assert events.ended.wait(30)
 
 
 def test_wsgi_alone_polls(world: World) -> None:

@@ -16,7 +16,8 @@ import pytest
 
 from portal.terminal_api import idempotency
 from tests.conftest import World
-from tests.ports import free_port
+from tests.contract.test_socket import environ
+from tests.ports import free_port, said, started
 from tests.terminal import Kiosk
 
 KIOSK = Path(__file__).parents[2] / "examples" / "kiosk.py"
@@ -187,25 +188,11 @@ def test_the_example_kiosk_pays_once_at_a_real_server_though_its_answer_is_lost(
 ) -> None:
     kiosk.order(kiosk.sit("A1"), 2)
     server, proxy = free_port(), free_port()
-    environ = os.environ | {
-        "PORT": str(server), "DATABASE_URL": world.settings.database_url or "", "SECRET_KEY": "x" * 40,
-        "LEDGER_DATABASE_URL": world.settings.ledger_database_url or "", "TOKEN_KEY": world.settings.token_key,
-    }  # fmt: skip
-    process = subprocess.Popen(
-        [sys.executable, "-m", "portal.cli", "serve"],
-        env=environ,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    log = world.settings.data_dir / f"server-{server}.log"
+    process = started(["serve"], log, f"http://127.0.0.1:{server}/healthz", environ(world, server))
     way = Losing(proxy, server)
     way.start()
     try:
-        for _ in range(300):
-            try:
-                if httpx.get(f"http://127.0.0.1:{server}/healthz", timeout=1).is_success:
-                    break
-            except httpx.HTTPError:
-                threading.Event().wait(0.1)
         run = [sys.executable, str(KIOSK), f"http://127.0.0.1:{proxy}", "A1"]
         done = subprocess.run(
             run,
@@ -215,7 +202,7 @@ def test_the_example_kiosk_pays_once_at_a_real_server_though_its_answer_is_lost(
             timeout=90,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stderr + said(log)
         assert "合計 ¥1,200" in done.stdout
         assert "会計が完了しました。伝票番号 0001　おつり ¥0" in done.stdout
         assert way.lost == 1

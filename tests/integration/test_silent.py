@@ -57,6 +57,8 @@ def evening(world: World) -> Evening:
 
 @pytest.fixture
 def host(evening: Evening, monkeypatch: pytest.MonkeyPatch) -> Host:
+    """The clock stands: who waits within which seconds is not to depend on how slow the machine is."""
+    evening.world.clock.stand()
     made = Host(evening.world, evening.world.network.handle_request)
     monkeypatch.setattr(evening.world.network, "handle_request", made)
     return made
@@ -91,7 +93,7 @@ def test_M6_who_presses_waits_for_a_silent_ledger_once_and_not_at_each_press(
         seat(evening, table)
         world.clock.offset += timedelta(seconds=2)
     assert host.waited == [2.0]
-    kinds = "SELECT string_agg(message, ' ' ORDER BY created_at, message) FROM pos.notice"
+    kinds = "SELECT string_agg(message, ' ' ORDER BY created_at, message DESC) FROM pos.notice"
     assert world.one(kinds) == "M6 M6 M6 M3"
     # 予約確認 opens at once with what there is, and 🔄 asks (C5).
     assert "花子" in evening.pos.get("/register/reservations").text
@@ -221,6 +223,27 @@ def test_M6_an_answer_that_trickles_in_is_not_waited_for_longer(
     world.clock.offset += timedelta(seconds=11)
     assert sweep(world.app) == 1
     assert world.one("SELECT count(*) FROM ledger.reservation WHERE kind = 'walk_in'") == 1
+
+
+@pytest.mark.opened("evening")
+def test_M6_an_answer_that_is_all_there_is_kept_although_it_came_late(
+    evening: Evening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has been waited for already: thrown away, the person would be told of an error that there was none of."""
+    world, inner, now = evening.world, evening.world.network.handle_request, [0.0]
+    monkeypatch.setattr(client, "monotonic", lambda: now[0])
+
+    def late(request: httpx.Request) -> httpx.Response:
+        now[0] += 2.6
+        return inner(request)
+
+    evening.do("予約(花子,A1,20)")
+    monkeypatch.setattr(world.network, "handle_request", late)
+    evening.pos.post("/register/reservations")
+    assert "花子" in evening.pos.get("/register/reservations").text
+    assert "時間が重複する予約情報が存在します。" in seat(evening, "A1")
+    assert owed(world) == 0
+    assert world.one("SELECT string_agg(message, ' ') FROM pos.notice") == "M3"
 
 
 @pytest.mark.opened("evening")
