@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -21,6 +21,8 @@ from portal.visits.domain import REFUSAL_MESSAGES
 from portal.visits.models import Notice, Visit
 
 MOST_POINTS = 99_999_999
+# What was said of one outage is still known when the next begins (M6).
+DIALOG_REST = timedelta(minutes=10)
 QUIET = """
 UPDATE pos.visit SET party_was = CASE WHEN party_size = told_size OR told_size IS NULL THEN party_was
                                              ELSE nullif(coalesce(party_was, party_size), told_size) END,
@@ -140,13 +142,17 @@ def _told_at_checkout(session: Session, visit: Visit) -> bool:
 
 
 def add_unanswered(session: Session, visit: Visit, now: datetime) -> None:
-    """M6, which a terminal with screens opens a dialog for once in an outage; after that its banner stands (M6)."""
+    """M6, which a terminal with screens opens a dialog for once in an outage; after that its banner stands (M6).
+
+    Nor does a network that comes and goes open one each time: the last dialog is to be ``DIALOG_REST`` ago.
+    """
     told = session.scalar(
         select(Notice.id)
         .join(DeliveryLane, DeliveryLane.link_id == visit.link_id)
         .where(
             Notice.terminal_id == visit.last_terminal_id, Notice.message == "M6",
-            Notice.created_at >= DeliveryLane.failing_since,
+            Notice.params["quiet"].is_(None),
+            Notice.created_at >= func.least(DeliveryLane.failing_since, now - DIALOG_REST),
         )
         .limit(1)
     )  # fmt: skip

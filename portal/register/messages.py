@@ -17,7 +17,7 @@ from portal.visits.service import table_names
 
 GUESTS = {"walk_in": "ウォークイン", "reservation": "予約のお客様"}
 # A dialog at each press of a Friday evening would be in the way of the guests (M6).
-ONCE = "つながるまでの間、このメッセージは繰り返し表示されません。送信できていない間は、画面の上部とテーブルに表示されます。"
+ONCE = "つながるまでの間と、そのあとしばらくは、このメッセージは繰り返し表示されません。送信できていない間は、画面の上部とテーブルに表示されます。"
 OTHER_LABELS = {"before": "予約", "seated": "来店済みの予約", "block": "ブロック"}
 
 

@@ -329,11 +329,37 @@ def test_M6_opens_a_dialog_once_in_an_outage_and_a_terminal_and_then_the_banner_
     evening.do("閉じる")
     assert shown() == ("", banner)
     # Over: nothing is left to be closed; the next outage is told anew.
-    evening.do("通信復旧 / 時間経過(1)")
+    evening.do("通信復旧 / 時間経過(10)")
     assert shown() == ("", "")
     evening.do("通信断 / 来店(A5)")
     assert "A5" in shown()[0]
-    assert "19:21 から" in shown()[1]
+    assert "19:30 から" in shown()[1]
+
+
+def test_M6_a_network_that_comes_and_goes_opens_no_dialog_each_time(evening: Evening) -> None:
+    """The banner and 送信待ち tell each time; the dialog is opened again once ten minutes have passed."""
+
+    def shown() -> tuple[bool, bool, bool]:
+        page = parse(evening.pos.get("/register/tables").text)
+        found = {i.get("id"): words(i) for i in page.iter() if i.get("id") in ("notice", "outage")}
+        waits = any("送信待ち" in tile for tile in evening.tiles().values())
+        return "notice" in found, bool(found["outage"]), waits
+
+    evening.do("通信断 / 来店(A1)")
+    assert shown() == (True, True, True)
+    evening.do("閉じる")
+    for table in ("A2", "A3"):
+        evening.do("通信復旧 / 時間経過(2)")
+        assert shown() == (False, False, False)
+        evening.do(f"通信断 / 来店({table})")
+        assert shown() == (False, True, True)
+    # The outage lasts: a silent one is not left without a dialog for ever.
+    evening.do("時間経過(5) / 来店(A4)")
+    assert shown() == (False, True, True)
+    evening.do("時間経過(2) / 来店(A5)")
+    assert shown() == (True, True, True)
+    evening.do("閉じる / 時間経過(60) / 来店(T1)")
+    assert shown() == (False, True, True)
 
 
 @pytest.mark.parametrize("allowed", [True, False])
