@@ -66,6 +66,17 @@ def test_L7_P8_S1_a_stale_list_seats_a_reservation_once_and_is_empty_after_the_n
     code, text = seat(terminals[0], world.table("A5"), later)
     assert (code, "この予約は、予約確認の一覧にありません。" in text) == (404, True)
     assert "予約連携が解除された可能性があります。" in text
+    # Who was about a reservation is led to the list of reservations first, whichever page it was.
+    forms = (
+        f"/register/reservations/{later}",
+        f"/register/reservations/{later}/change",
+        f"/register/seat?reservation={later}",
+    )
+    for page in (text, *(terminals[0].get(path).text for path in forms)):
+        assert page.index(">予約確認へ戻る<") < page.index(">テーブル一覧へ戻る<")
+    lost = terminals[0].get(f"/register/visits/{uuid.uuid4()}").text
+    assert ">テーブル一覧へ戻る<" in lost
+    assert "予約確認へ戻る" not in lost
     assert "鈴木 一郎" in terminals[1].get("/register/reservations?fetched=1").text
     terminals[1].post("/register/master-sync")
     assert "鈴木 一郎" not in terminals[1].get("/register/reservations?fetched=1").text
