@@ -29,7 +29,7 @@ from portal.stores.models import Store
 from portal.tables.models import DiningTable
 from portal.visits.domain import LINK_ENDED, delivery_number, delivery_state
 from portal.visits.models import Occupancy, Visit
-from portal.visits.service import bump
+from portal.visits.service import bump, hold_link
 
 AROUND = timedelta(days=1)
 AWAY = "お席トットくんから応答がなく、照合できませんでした。"
@@ -172,6 +172,7 @@ def put_right(
     now = deliverer.clock.now()
 
     def work(s: Session) -> uuid.UUID:
+        hold_link(s, visit_id)
         visit = s.get(Visit, visit_id, with_for_update=True)
         if visit is None or visit.store_id != store_id or visit.link_id is None:
             raise NotFoundError

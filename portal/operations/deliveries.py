@@ -20,7 +20,6 @@ from portal.stores.models import Store
 from portal.tables.models import DiningTable
 from portal.terminals.models import Terminal
 from portal.visits.domain import (
-    LINK_ENDED,
     MESSAGES,
     REFUSAL_REASONS,
     delivery_number,
@@ -29,6 +28,7 @@ from portal.visits.domain import (
 )
 from portal.visits.models import Notice, Occupancy, Operation, Visit
 from portal.visits.owing import OWED
+from portal.visits.service import hold_link
 
 STATES = {"on_its_way": "送信待ち", "refused": "未連携", "linked": "連携済", "not_linked": "連携対象外"}
 POS_STATUS = {
@@ -101,14 +101,10 @@ def get_visit(session: Session, actor: Actor, visit_id: uuid.UUID, *, lock: bool
 
 def reopen(session: Session, actor: Actor, visit_id: uuid.UUID, now: datetime) -> None:
     """再送: what was refused or dropped is asked about again."""
-    visit = get_visit(session, actor, visit_id, lock=True)
-    if visit.link_id is None:
+    if get_visit(session, actor, visit_id).link_id is None:
         raise NotFoundError
-    if visit.answer_code == LINK_ENDED:
-        raise ConflictError(
-            "この来店の予約連携は解除されているため、再送できません。",
-            "お席トットくんに記録が必要な場合は、お席トットくんの予約台帳で登録してください。",
-        )
+    hold_link(session, visit_id)
+    visit = get_visit(session, actor, visit_id, lock=True)
     if visit.dropped_at is not None:
         record(
             session, company_id=visit.company_id, store_id=visit.store_id, at=now, action="delivery_resent",

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, ScalarSelect, func, literal, or_, select, 
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from portal.kernel.errors import ConflictError
 from portal.kernel.ids import new_id
 from portal.operations.models import ReservationLink
 from portal.tables.floor_models import TableGroup, TableGroupMember
@@ -64,6 +65,21 @@ def bump(
         visit.last_changed_by = staff_id
     session.flush()
     settle_new(session, visit, now, over=over is not None)
+
+
+def hold_link(session: Session, visit_id: uuid.UUID) -> None:
+    """Before a visit that was over is owed anew: until the commit its link stays as it is read.
+
+    連携解除 comes before, or waits and finds the debt (L7, D1); both take the link's row before the visit's. Raises
+    ConflictError where the link is over.
+    """
+    link = select(Visit.link_id).where(Visit.id == visit_id).scalar_subquery()
+    held = select(ReservationLink.ended_at).where(ReservationLink.id == link)
+    if session.scalar(held.with_for_update(read=True, key_share=True)) is not None:
+        raise ConflictError(
+            "この来店の予約連携は解除されているため、再送できません。",
+            "お席トットくんに記録が必要な場合は、お席トットくんの予約台帳で登録してください。",
+        )
 
 
 def give_up_debts(session: Session, link_id: uuid.UUID, by: uuid.UUID | None, now: datetime) -> None:

@@ -12,8 +12,10 @@ import psycopg
 import pytest
 
 from portal import migrate
+from portal.daycheck import service as daycheck
 from portal.embedded import EmbeddedPostgres
 from portal.kernel.business_day import TOKYO
+from portal.operations import deliveries
 from portal.register import service as register
 from tests.conftest import Browser, World
 from tests.floor import Evening
@@ -256,7 +258,7 @@ def test_L7_D1_who_is_seated_at_the_moment_the_link_ends_owes_nothing(
         if moment == "after":
             insert(session, parts)
         inside.set()
-        assert go_on.wait(10)
+        assert go_on.wait(30)
         if moment == "before":
             insert(session, parts)
 
@@ -271,13 +273,13 @@ def test_L7_D1_who_is_seated_at_the_moment_the_link_ends_owes_nothing(
                                kwargs={"op_id": str(uuid.uuid4()), "party_size": "2", "stay": "60", "memo": ""})  # fmt: skip
     ending = threading.Thread(target=press, args=(admin, path), kwargs=more)
     seating.start()
-    assert inside.wait(10)
+    assert inside.wait(30)
     ending.start()
     while ending.is_alive() and not _waits(world):
         ending.join(0.02)
     go_on.set()
-    seating.join(20)
-    ending.join(20)
+    seating.join(60)
+    ending.join(60)
     assert codes == [303, 303]
     assert world.one("SELECT count(*) FROM pos.visit") == 1
     assert world.one("SELECT answered_revision = revision FROM pos.visit") is True
@@ -288,3 +290,58 @@ def test_L7_D1_who_is_seated_at_the_moment_the_link_ends_owes_nothing(
     evening.do("変更(A1,人数=5)")
     assert world.network.calls == []
     assert "予期せぬエラー" not in evening.message
+
+
+@pytest.mark.parametrize("press", ["もう一度送る", "再送"])
+@pytest.mark.opened("evening")
+def test_L7_D1_what_is_sent_again_at_the_moment_the_link_ends_is_owed_to_nobody(
+    world: World, monkeypatch: pytest.MonkeyPatch, press: str
+) -> None:
+    """Two connections: one sends a party again that has left (held up before its commit), one ends the link."""
+    evening, admin, manager = Evening(world), world.login(), world.login("manager")
+    store = world.one("SELECT id FROM pos.store WHERE company_id = 1 AND code = '001'")
+    evening.do("来店(A1)")
+    visit = str(world.one("SELECT id FROM pos.visit"))
+    world.run("UPDATE pos.visit SET status = 'left', ended_at = now()")
+    world.run("UPDATE pos.occupancy SET released_at = now(), at_end = true")
+    day = f"{world.clock.now().astimezone(TOKYO):%Y-%m-%d}"
+    module, name, path, data = daycheck, "bump", f"/day-check/{store}/fix", {"day": day, "visit_id": visit, "kind": "paid_not_left"}  # fmt: skip
+    if press == "再送":
+        module, name, path, data = deliveries, "record", f"/operations/deliveries/{visit}/resend", {}
+        world.run(
+            "UPDATE pos.visit SET dropped_at = now(), answer_outcome = 'refused', answer_code = 'DROPPED'"
+        )
+    else:
+        assert manager.post(f"/day-check/{store}", day=day).status_code == 303
+    inside, go_on = threading.Event(), threading.Event()
+    plain = getattr(module, name)
+
+    def held_up(*given: Any, **more: Any) -> None:
+        plain(*given, **more)
+        if not inside.is_set():
+            inside.set()
+            assert go_on.wait(30)
+
+    monkeypatch.setattr(module, name, held_up)
+    codes: list[int] = []
+    sending = threading.Thread(target=lambda: codes.append(manager.post(path, **data).status_code))
+    ending = threading.Thread(
+        target=lambda: codes.append(admin.post(f"/operations/links/{store}/end").status_code)
+    )
+    sending.start()
+    assert inside.wait(30)
+    ending.start()
+    while ending.is_alive() and not _waits(world):
+        ending.join(0.02)
+    go_on.set()
+    sending.join(60)
+    ending.join(60)
+    assert world.one("SELECT state FROM pos.reservation_link WHERE store_id = :s", s=store) == "ended"
+    assert len(codes) == 2
+    settled = "SELECT answered_revision = revision AND dropped_at IS NOT NULL AND answer_code = 'LINK_ENDED' FROM pos.visit"
+    assert world.one(settled) is True
+    assert "未送信・未連携の内容はありません" in admin.get("/operations/deliveries").text
+    # Afterwards it is refused with words.
+    answer = manager.post(path, **data)
+    assert (answer.status_code, "連携は解除されているため" in answer.text) == (409, True)
+    assert world.one(settled) is True
