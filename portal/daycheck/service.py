@@ -172,13 +172,13 @@ def put_right(
     now = deliverer.clock.now()
 
     def work(s: Session) -> uuid.UUID:
-        hold_link(s, visit_id)
-        visit = s.get(Visit, visit_id, with_for_update=True)
+        visit = s.get(Visit, visit_id)
         if visit is None or visit.store_id != store_id or visit.link_id is None:
             raise NotFoundError
-        check = s.scalar(
-            select(DayCheck).where(DayCheck.link_id == visit.link_id, DayCheck.business_date == day)
-        )
+        link_id = visit.link_id
+        hold_link(s, link_id)
+        s.refresh(visit, with_for_update=True)
+        check = s.scalar(select(DayCheck).where(DayCheck.link_id == link_id, DayCheck.business_date == day))
         wanted = (str(visit_id), kind, "resend")
         if check is None or all((d["visit_id"], d["kind"], d["fix"]) != wanted for d in check.body):
             raise ConflictError(
@@ -190,7 +190,7 @@ def put_right(
             actor_id=actor.id, actor_label=actor.name,
             after={"kind": kind, "delivery": delivery_number(visit_id), "day": str(day)},
         )  # fmt: skip
-        return visit.link_id
+        return link_id
 
     link_id = run_write(session, work)
     deliverer.deliver_once(session, link_id, seconds=2.5)

@@ -101,9 +101,10 @@ def get_visit(session: Session, actor: Actor, visit_id: uuid.UUID, *, lock: bool
 
 def reopen(session: Session, actor: Actor, visit_id: uuid.UUID, now: datetime) -> None:
     """再送: what was refused or dropped is asked about again."""
-    if get_visit(session, actor, visit_id).link_id is None:
+    link_id = get_visit(session, actor, visit_id).link_id
+    if link_id is None:
         raise NotFoundError
-    hold_link(session, visit_id)
+    hold_link(session, link_id)
     visit = get_visit(session, actor, visit_id, lock=True)
     if visit.dropped_at is not None:
         record(

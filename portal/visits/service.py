@@ -67,14 +67,13 @@ def bump(
     settle_new(session, visit, now, over=over is not None)
 
 
-def hold_link(session: Session, visit_id: uuid.UUID) -> None:
-    """Before a visit that was over is owed anew: until the commit its link stays as it is read.
+def hold_link(session: Session, link_id: uuid.UUID) -> None:
+    """Before a visit of this link that was over is owed anew: until the commit the link stays as it is read.
 
     連携解除 comes before, or waits and finds the debt (L7, D1); both take the link's row before the visit's. Raises
     ConflictError where the link is over.
     """
-    link = select(Visit.link_id).where(Visit.id == visit_id).scalar_subquery()
-    held = select(ReservationLink.ended_at).where(ReservationLink.id == link)
+    held = select(ReservationLink.ended_at).where(ReservationLink.id == link_id)
     if session.scalar(held.with_for_update(read=True, key_share=True)) is not None:
         raise ConflictError(
             "この来店の予約連携は解除されているため、再送できません。",

@@ -237,6 +237,24 @@ def _waits(world: World) -> bool:
     return bool(world.one("SELECT count(*) FROM pg_locks WHERE NOT granted"))
 
 
+def _end_meanwhile(
+    world: World,
+    first: threading.Thread,
+    inside: threading.Event,
+    ending: threading.Thread,
+    go_on: threading.Event,
+) -> None:
+    """The link is ended while ``first`` is held up inside; it goes on once the other is done or waits for it."""
+    first.start()
+    assert inside.wait(30)
+    ending.start()
+    while ending.is_alive() and not _waits(world):
+        ending.join(0.02)
+    go_on.set()
+    first.join(60)
+    ending.join(60)
+
+
 @pytest.mark.parametrize("how", ["連携解除", "連携開始"])
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.opened("evening")
@@ -272,14 +290,7 @@ def test_L7_D1_who_is_seated_at_the_moment_the_link_ends_owes_nothing(
     seating = threading.Thread(target=press, args=(evening.pos, f"/register/seat/{world.table('A1')}"),
                                kwargs={"op_id": str(uuid.uuid4()), "party_size": "2", "stay": "60", "memo": ""})  # fmt: skip
     ending = threading.Thread(target=press, args=(admin, path), kwargs=more)
-    seating.start()
-    assert inside.wait(30)
-    ending.start()
-    while ending.is_alive() and not _waits(world):
-        ending.join(0.02)
-    go_on.set()
-    seating.join(60)
-    ending.join(60)
+    _end_meanwhile(world, seating, inside, ending, go_on)
     assert codes == [303, 303]
     assert world.one("SELECT count(*) FROM pos.visit") == 1
     assert world.one("SELECT answered_revision = revision FROM pos.visit") is True
@@ -328,14 +339,7 @@ def test_L7_D1_what_is_sent_again_at_the_moment_the_link_ends_is_owed_to_nobody(
     ending = threading.Thread(
         target=lambda: codes.append(admin.post(f"/operations/links/{store}/end").status_code)
     )
-    sending.start()
-    assert inside.wait(30)
-    ending.start()
-    while ending.is_alive() and not _waits(world):
-        ending.join(0.02)
-    go_on.set()
-    sending.join(60)
-    ending.join(60)
+    _end_meanwhile(world, sending, inside, ending, go_on)
     assert world.one("SELECT state FROM pos.reservation_link WHERE store_id = :s", s=store) == "ended"
     assert len(codes) == 2
     settled = "SELECT answered_revision = revision AND dropped_at IS NOT NULL AND answer_code = 'LINK_ENDED' FROM pos.visit"
@@ -344,4 +348,7 @@ def test_L7_D1_what_is_sent_again_at_the_moment_the_link_ends_is_owed_to_nobody(
     # Afterwards it is refused with words.
     answer = manager.post(path, **data)
     assert (answer.status_code, "連携は解除されているため" in answer.text) == (409, True)
+    if press == "もう一度送る":
+        other = world.one("SELECT id FROM pos.store WHERE company_id = 1 AND code = '002'")
+        assert admin.post(f"/day-check/{other}/fix", **data).status_code == 404
     assert world.one(settled) is True
