@@ -89,8 +89,7 @@ def _read_until(coming: httpx.Response, until: float) -> bytes:
     parts = []
     for part in coming.iter_bytes():
         parts.append(part)
-        whole = coming.headers.get("Content-Length") == str(coming.num_bytes_downloaded)
-        if monotonic() > until and not whole:
+        if monotonic() > until and coming.headers.get("Content-Length") != str(coming.num_bytes_downloaded):
             raise httpx.ReadTimeout("the answer took too long")
     return b"".join(parts)
 

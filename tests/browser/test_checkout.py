@@ -13,8 +13,6 @@ from tests.browser.test_walk import SHOTS, look, person, pytestmark  # noqa: F40
 from tests.conftest import World
 from tests.till import Till
 
-# Two cores for everything: a page may take its time.
-
 
 def tablet(till: Till, chromium: Chromium, address: str, width: int, height: int) -> Page:  # noqa: F811
     """The till's own terminal and login, on a tablet."""

@@ -30,8 +30,7 @@ from portal.embedded import EmbeddedPostgres
 from portal.kernel.ids import hash_token, new_token
 from portal.settings import Settings
 from portal.web.push import PER_LOGIN
-from tests.load.processes import Product
-from tests.ports import free_port
+from tests.ports import free_port, started
 
 STREAMS = int(os.environ.get("STREAMS", "1000"))
 SECONDS = int(os.environ.get("SECONDS", "30"))
@@ -199,11 +198,8 @@ def measure(home: Path) -> None:
         *cookies, token = logins(plain, STREAMS // (PER_LOGIN - 1) + 2)
         port = free_port()
         kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG")}
-        with (home / "ledger.log").open("ab") as log:
-            process = subprocess.Popen([sys.executable, "-m", "portal.cli", "serve", "--only", "ledger"],
-                                       env={**kept, **base, "PORT": str(port)}, stdout=log, stderr=log)  # fmt: skip
-        url = f"http://127.0.0.1:{port}"
-        Product.wait_for(url + "/login")
+        url, environ = f"http://127.0.0.1:{port}", {**kept, **base, "PORT": str(port)}
+        process = started(["serve", "--only", "ledger"], home / "ledger.log", url + "/login", environ)
         report(url, port, plain, cookies, token)
     finally:
         if process is not None:

@@ -52,9 +52,8 @@ class _Work:
     records: dict[uuid.UUID, Record] = field(default_factory=dict)
     rows: dict[uuid.UUID, Row] = field(default_factory=dict)
     held: dict[uuid.UUID, list[uuid.UUID]] = field(default_factory=dict)
-    # What was there before: snapshots and seats of rows, visits that had a record.
+    # What was there before: snapshots of rows, visits that had a record.
     seen: dict[uuid.UUID, dict[str, Any]] = field(default_factory=dict)
-    had: dict[uuid.UUID, list[uuid.UUID]] = field(default_factory=dict)
     known: set[uuid.UUID] = field(default_factory=set)
     mapping: dict[uuid.UUID, uuid.UUID] | None = None
     names: dict[uuid.UUID, str] = field(default_factory=dict)
@@ -65,7 +64,7 @@ class _Work:
     def keep(self, row: Row, seats: list[uuid.UUID]) -> None:
         """A row that is in the ledger."""
         self.rows[row.id] = row
-        self.had[row.id] = self.held[row.id] = seats
+        self.held[row.id] = seats
         self.seen[row.id] = snapshot(row, seats)
 
     def row_of(self, record: Record) -> Row | None:
@@ -85,14 +84,14 @@ class _Work:
         records = [self.records[visit_id] for visit_id in self.taken]
         gone, come = [], []
         for row_id in self.touched:
-            had, held = self.had.get(row_id, []), self.held[row_id]
+            had, held = self.seen.get(row_id, {}).get("seats", []), self.held[row_id]
             gone += [{"reservation_id": row_id, "seat_id": i} for i in had if i not in held]
             come += [{"reservation_id": row_id, "seat_id": i, "company_id": self.link.company_id}
                      for i in held if i not in had]  # fmt: skip
         shop = [{"id": self.link.shop_id, "version": self.link.version + 1}] if self.changed else []
         write_rows(self.session, [
-            inserted(Reservation, [columns(row, ROW) for row in rows if row.id not in self.had]),
-            updated(Reservation, "id", [columns(row, CHANGED) for row in rows if row.id in self.had]),
+            inserted(Reservation, [columns(row, ROW) for row in rows if row.id not in self.seen]),
+            updated(Reservation, "id", [columns(row, CHANGED) for row in rows if row.id in self.seen]),
             inserted(VisitRecord, [columns(each, RECORD) for each in records if each.visit_id not in self.known]),
             updated(VisitRecord, "visit_id",
                     [columns(each, RECORD) for each in records if each.visit_id in self.known]),
@@ -336,13 +335,9 @@ def seat_ids(session: Session, row_id: uuid.UUID) -> list[uuid.UUID]:
     return list(session.scalars(statement))
 
 
-def _take_seats(session: Session, row: Reservation, seats: list[uuid.UUID]) -> None:
+def set_seats(session: Session, row: Reservation, seats: list[uuid.UUID]) -> None:
+    """Give a row other seats by hand."""
     session.execute(delete(ReservationSeat).where(ReservationSeat.reservation_id == row.id))
     for seat in dict.fromkeys(seats):
         session.add(ReservationSeat(reservation_id=row.id, seat_id=seat, company_id=row.company_id))
     session.flush()
-
-
-def set_seats(session: Session, row: Reservation, seats: list[uuid.UUID]) -> None:
-    """Give a row other seats by hand."""
-    _take_seats(session, row, seats)
