@@ -114,6 +114,13 @@ def template(server: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory)
     settings = _settings(server, "template_demo", tmp_path_factory.mktemp("data"))
     migrate.upgrade(settings.owner_database_url or "")
     assert demo.load(settings)
+    # Linked long ago, not just now: a test that goes back to 19:00 must find the lanes due also late at night.
+    with psycopg.connect(server.url("postgres", "template_demo").replace("+psycopg", "")) as admin:
+        when = ("next_try_at", "recheck_at", "last_ok_at", "checked_at", "tables_told_at")
+        earlier = ", ".join(f"{name} = {name} - interval '1 day'" for name in when)
+        admin.execute(f"UPDATE pos.delivery_lane SET {earlier}")
+        admin.execute("UPDATE pos.reservation_link SET linked_at = linked_at - interval '1 day'")
+        admin.execute("UPDATE pos.table_sync SET at = at - interval '1 day'")
     return settings
 
 
