@@ -12,7 +12,6 @@ import pytest
 from sqlalchemy import text
 
 from portal import jobs
-from portal.kernel.business_day import TOKYO
 from portal.worker import sweep
 from tests.conftest import World
 
@@ -25,8 +24,7 @@ class Restored:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        now = world.clock.now().astimezone(TOKYO)
-        world.clock.offset += now.replace(hour=19, minute=0, second=0, microsecond=0) - now
+        world.clock.at_seven()
         self.admin = world.login()
         self.store = world.one("SELECT id FROM pos.store WHERE company_id = 1 AND code = '001'")
         self.listed = world.one(f"SELECT table_list_version FROM ledger.pos_link WHERE id = {LINK}")

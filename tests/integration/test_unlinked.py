@@ -34,8 +34,7 @@ def seat(pos: Browser, table: str, reservation: str) -> tuple[int, str]:
 def test_L7_P8_S1_a_stale_list_seats_a_reservation_once_and_is_empty_after_the_next_fetch(
     world: World, booked: Callable[..., str]
 ) -> None:
-    now = world.clock.now().astimezone(TOKYO)
-    world.clock.offset += now.replace(hour=19, minute=0, second=0, microsecond=0) - now
+    world.clock.at_seven()
     first, later = booked("佐藤 花子"), booked("鈴木 一郎")
     terminals = [world.register("POS-1"), world.register("POS-2")]
     admin = world.login()
