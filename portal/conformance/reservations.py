@@ -149,6 +149,17 @@ def block(b: Bench) -> None:
     ensure(b.item(block_id).stay_minutes == 1, "a request that was under way for long opened the block again")
 
 
+@case("B2", "a block that was refused stays refused, whatever has been mapped since: SEAT_NOT_MAPPED")
+def block_refused(b: Bench) -> None:
+    block_id, start = uuid.uuid4(), now()
+    asked = wire.BlockRequest(
+        table_id=b.tables[UNMAPPED], start_at=start, end_at=start + timedelta(minutes=60)
+    )
+    b.refused(b.call("PUT", f"/blocks/{block_id}", asked), 422, "SEAT_NOT_MAPPED")
+    late = asked.model_copy(update={"table_id": b.tables[SEATS[0]]})
+    b.refused(b.call("PUT", f"/blocks/{block_id}", late), 422, "SEAT_NOT_MAPPED")
+
+
 @case("F1", "the window has an ETag: 304 while nothing changed, another one afterwards")
 def etag(b: Bench) -> None:
     start, end = now() - timedelta(days=1), now() + timedelta(days=2)

@@ -321,6 +321,17 @@ class VisitRecord(LedgerBase):
     received_at: Mapped[datetime]
 
 
+class BlockRefusal(LedgerBase):
+    """A block of the POS that had no seat when it was asked for; its id is refused from then on (O14)."""
+
+    __tablename__ = "block_refusal"
+
+    shop_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("shop.id"), primary_key=True)
+    block_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    company_id: Mapped[int]
+    refused_at: Mapped[datetime]
+
+
 class LoginTicket(LedgerBase):
     """A one-time ticket that opens the screens for a person of a linked POS store (L1)."""
 

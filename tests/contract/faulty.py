@@ -238,9 +238,26 @@ class DropsAllTheSame(Faulty):
             environ["QUERY_STRING"] = ""
 
 
+class ForgetsRefusedBlocks(Faulty):
+    """A block that comes again after its refusal is a new one."""
+
+    def __init__(self, app: Any) -> None:
+        super().__init__(app)
+        self.refused: set[str] = set()
+
+    def request(self, environ: dict[str, Any]) -> None:
+        if environ["PATH_INFO"] in self.refused:
+            environ["PATH_INFO"] = f"/api/v1/blocks/{uuid.uuid4()}"
+
+    def outgoing(self, method: str, path: str, status: int, body: Json, headers: Any) -> tuple[int, Json]:
+        if "/blocks/" in path and status == 422:
+            self.refused.add(path)
+        return status, body
+
+
 FAULTS = {
     IgnoresRevision: "S3", RepeatsEffects: "S2", LosesMergeTarget: "S12", ConstantEtag: "F1", NeverNotModified: "F1",
     WrongRefusalCode: "S6", RefusesOccupiedSeats: "S8", ForgetsNotBefore: "R1", TellsPhones: "F4",
     AllOrNothingBatch: "S6", KeepsPartOfAList: "T3", ServesEveryVersion: "V1", LateWithdrawalUndoes: "R5", DropsAllTheSame: "M2",
-    EchoesPartySize: "R6",
+    EchoesPartySize: "R6", ForgetsRefusedBlocks: "B2",
 }  # fmt: skip

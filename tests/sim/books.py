@@ -74,6 +74,7 @@ class Books:
     list_version: int = 0
     mapping: dict[str, str] = field(default_factory=dict)  # table -> seat
     lost: set[str] = field(default_factory=set)
+    refused_blocks: set[str] = field(default_factory=set)
 
     def copy(self) -> Books:
         return copy.deepcopy(self)
@@ -255,7 +256,7 @@ class Books:
         return 200
 
     def block(self, block_id: str, table: str, start: datetime, end: datetime) -> int:
-        """O14: a block of the POS; told again with an earlier end, it ends then."""
+        """O14: a block of the POS; told again with an earlier end, it ends then. Once refused, refused for ever."""
         length = max(1, min(LONGEST, round((end - start) / timedelta(minutes=1))))
         row = self.rows.get(block_id)
         if row is not None:
@@ -263,7 +264,8 @@ class Books:
                 return 404
             row.stay = min(row.stay, max(1, round((end - row.start) / timedelta(minutes=1))))
             return 200
-        if table not in self.mapping:
+        if table not in self.mapping or block_id in self.refused_blocks:
+            self.refused_blocks.add(block_id)
             return 422
         seats = frozenset({self.mapping[table]})
         self.rows[block_id] = Row(block_id, "block", "before", seats, 0, start, length)

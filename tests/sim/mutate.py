@@ -94,6 +94,8 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
     "block in the ledger does not end (O14)": ("portal.link.blocklist", "row.ended_at or row.ends_at", "row.ends_at"),
     "block of the POS takes another's place (O14)": (CHANGE, "row.stay_minutes = length\n        row.revision", "row.start_at = now\n        row.revision"),
     "a late word opens a block again (O14)": (CHANGE, "length >= row.stay_minutes:", "length == row.stay_minutes:"),
+    "a refused block comes back (O14)": (CHANGE, "if session.get(BlockRefusal, (link.shop_id, block_id)) is not None:", "if False:"),
+    "a refused block is not remembered (O14)": (CHANGE, "            session.add(\n                BlockRefusal", "            str(\n                BlockRefusal"),
     "a restored ledger is not told of blocks (O14)": ("portal.link.blocklist", "    for block_id, block in blocks:\n", "    for block_id, block in ():\n"),
     "a restored ledger is not told that a block has ended (O14)": (
         "portal.link.blocklist", "or_(runs, TableBlock.ended_at.is_not(None))", "or_(runs, TableBlock.ended_at > now)"),

@@ -71,6 +71,10 @@ class Sim(ApiActs):
         for request in self.limbo:
             self.made.wire.arrive(request)
         self.limbo = []
+        self.rng, end = random.Random(f"{self.seed} block"), self.rng
+        with suppress(ShutError):
+            self.refused_block()
+        self.rng = end
         if self.rng.random() < 0.7:
             with suppress(ShutError):
                 self.remedy()

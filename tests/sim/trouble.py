@@ -11,12 +11,12 @@ import httpx
 import sqlalchemy as sa
 
 from portal.link.client import LOCAL
-from portal.link.contract import VisitBatch, VisitState
+from portal.link.contract import BlockRequest, VisitBatch, VisitState
 from portal.operations import service as link_service
 from tests.sim.staff_acts import StaffActs
 from tests.sim.stage import DisagreementError, ShutError
 
-SAVED = ("seat", "pos_table", "seat_mapping", "reservation", "reservation_seat", "visit_record")
+SAVED = ("seat", "pos_table", "seat_mapping", "reservation", "reservation_seat", "visit_record", "block_refusal")  # fmt: skip
 
 
 class Trouble(StaffActs):
@@ -68,6 +68,39 @@ class Trouble(StaffActs):
         self.add_seat(self.rng.choice(["A7", "B1"]))
         self.sync_seats()
         self.walk_in(self.device("T1"))
+
+    def refused_block(self) -> None:
+        """A block of a table without a seat is refused; the table has its seat again, and a copy comes late (O14)."""
+        device, books = self.device("T1"), self.model.books
+        free = [t for t in self._normal() if self.model.free((t,), False)]
+        tokens = [token for token, link in self.tokens.items() if link == self.model.ledger_link]
+        linked = self.link_at(device) is not None and self.model.link == self.model.ledger_link
+        if not (self.send_blocks and linked and free and tokens):
+            return
+        table = self.rng.choice(free)
+        seat = books.mapping.get(table)
+        if seat is not None:
+            self.rename_seat(seat)
+            self.sync_seats()
+        known = set(self.model.blocks)
+        with suppress(ShutError):
+            self.block_at(device, table)
+        told = [i for i, block in self.model.blocks.items() if i not in known and block.told is not None]
+        if seat is None:
+            self.add_seat(self.model.tables[table])
+        else:
+            self.rename_seat(seat)
+        self.sync_seats()
+        for block_id in told:
+            block = self.model.blocks[block_id]
+            if block.ended is None:
+                self.unblock(device, table)
+            first = BlockRequest(table_id=self.tables[table], start_at=block.start, end_at=block.ends)
+            self.tell(f"late: the first word of the block of {table}")
+            self.made.wire.arrive(httpx.Request(
+                "PUT", f"{LOCAL}/api/v1/blocks/{block_id}", content=first.model_dump_json(),
+                headers={"Authorization": f"Bearer {tokens[-1]}", "Content-Type": "application/json"},
+            ))  # fmt: skip
 
     # -- backup
 

@@ -277,9 +277,12 @@ def block(block_id: uuid.UUID) -> Response:
     link_id, wanted = _link_id(), _body(BlockRequest)
     work = lambda s: put_block(s, s.get_one(PosLink, link_id), block_id, wanted, clock.now())  # noqa: E731
     try:
-        return answer(run_write(ledger_db.session(), work))
+        item = run_write(ledger_db.session(), work)
     except ChangeRefusedError as refused:
         raise ApiError(refused.status, refused.code) from None
+    if item is None:
+        raise ApiError(422, "SEAT_NOT_MAPPED")
+    return answer(item)
 
 
 @blueprint.get("/reservations")

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal.ledger.events import snapshot, trace
-from portal.ledger.models import PosLink, Reservation, SeatMapping
+from portal.ledger.models import BlockRefusal, PosLink, Reservation, SeatMapping
 from portal.ledger.reservations.apply import seat_ids, set_seats
 from portal.ledger.reservations.queries import item_of
 from portal.ledger.shops import lock_shop, touch
@@ -57,10 +57,12 @@ def change_waiting(
 
 def put_block(
     session: Session, link: PosLink, block_id: uuid.UUID, wanted: BlockRequest, now: datetime
-) -> ReservationItem:
+) -> ReservationItem | None:
     """A block under the POS's id; asked again with an earlier end, it ends then (O14). Raises ChangeRefusedError.
 
-    Never later again: a block of the POS only ends, so a later end is a request that was under way for long.
+    Never later again: a block of the POS only ends, so a later end is a request that was under way for long. None: its
+    table has no seat, or had none when it was first asked for. That is to be committed: the POS has forgotten the
+    block and will not end it, so a copy of its request that comes when the table has its seat again changes nothing.
     """
     shop = lock_shop(session, link.shop_id)
     row = session.get(Reservation, block_id, with_for_update=True)
@@ -68,7 +70,16 @@ def put_block(
     length = max(1, min(2880, round((wanted.end_at - start) / timedelta(minutes=1))))
     seen = {row.id: snapshot(row, seat_ids(session, row.id))} if row is not None else {}
     if row is None:
-        seats = _seats(session, link, [wanted.table_id])
+        if session.get(BlockRefusal, (link.shop_id, block_id)) is not None:
+            return None
+        seats = _mapped(session, link, [wanted.table_id])
+        if not seats:
+            session.add(
+                BlockRefusal(
+                    shop_id=link.shop_id, block_id=block_id, company_id=link.company_id, refused_at=now
+                )
+            )
+            return None
         row = Reservation(
             id=block_id, company_id=link.company_id, shop_id=link.shop_id, kind="block", status="before",
             guest_name="", party_size=0, start_at=wanted.start_at, stay_minutes=length, created_at=now,
@@ -76,7 +87,7 @@ def put_block(
         )  # fmt: skip
         session.add(row)
         session.flush()
-        set_seats(session, row, seats)
+        set_seats(session, row, list(seats.values()))
     elif row.shop_id != link.shop_id or row.kind != "block" or row.status == "cancelled":
         # Cancelled by staff here: there is no such block any more, for whoever repeats or ends it.
         raise ChangeRefusedError(404, "NOT_FOUND")
@@ -92,14 +103,18 @@ def put_block(
     return item_of(session, link, row)
 
 
-def _seats(session: Session, link: PosLink, table_ids: list[uuid.UUID]) -> list[uuid.UUID]:
-    mapped: dict[uuid.UUID, uuid.UUID] = dict(
-        session.execute(
-            select(SeatMapping.table_id, SeatMapping.seat_id).where(
-                SeatMapping.link_id == link.id, SeatMapping.table_id.in_(table_ids)
-            )
-        ).all()
+def _mapped(session: Session, link: PosLink, table_ids: list[uuid.UUID]) -> dict[uuid.UUID, uuid.UUID]:
+    """The seats of the tables that have one, by table."""
+    rows = session.execute(
+        select(SeatMapping.table_id, SeatMapping.seat_id).where(
+            SeatMapping.link_id == link.id, SeatMapping.table_id.in_(table_ids)
+        )
     )
+    return {row.table_id: row.seat_id for row in rows}
+
+
+def _seats(session: Session, link: PosLink, table_ids: list[uuid.UUID]) -> list[uuid.UUID]:
+    mapped = _mapped(session, link, table_ids)
     if any(table_id not in mapped for table_id in table_ids):
         raise ChangeRefusedError(422, "SEAT_NOT_MAPPED")
     return [mapped[table_id] for table_id in table_ids]

@@ -1,0 +1,39 @@
+"""Blocks of the POS that the ledger refused, so that a copy that comes late is refused as well (O14).
+
+Revision ID: 0023
+"""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0023"
+down_revision = "0022"
+branch_labels = None
+depends_on = None
+
+TABLE = """
+CREATE TABLE ledger.block_refusal (
+    shop_id UUID NOT NULL, block_id UUID NOT NULL, company_id BIGINT NOT NULL,
+    refused_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    CONSTRAINT pk_block_refusal PRIMARY KEY (shop_id, block_id),
+    CONSTRAINT fk_block_refusal_shop_id_shop FOREIGN KEY (shop_id) REFERENCES ledger.shop (id)
+)
+"""
+SETTING = "NULLIF(current_setting('app.company_id', true), '')::bigint"
+
+
+def upgrade() -> None:
+    op.get_bind().exec_driver_sql(TABLE)
+    op.execute("GRANT SELECT, INSERT ON ledger.block_refusal TO ledger_app")
+    op.execute("ALTER TABLE ledger.block_refusal ENABLE ROW LEVEL SECURITY")
+    op.execute("ALTER TABLE ledger.block_refusal FORCE ROW LEVEL SECURITY")
+    op.execute(
+        "CREATE POLICY tenant ON ledger.block_refusal TO ledger_app"
+        f" USING (company_id = {SETTING}) WITH CHECK (company_id = {SETTING})"
+    )
+    op.execute("CREATE POLICY owner ON ledger.block_refusal TO CURRENT_USER USING (true) WITH CHECK (true)")
+
+
+def downgrade() -> None:
+    raise NotImplementedError("restore a backup instead")
