@@ -127,6 +127,11 @@ class PrivilegedRoleError(RuntimeError):
     """The process would serve with rights that make row-level security meaningless."""
 
 
+def libpq(url: str | None) -> str:
+    """A database URL of SQLAlchemy as psycopg itself takes it; "" for None."""
+    return (url or "").replace("+psycopg", "", 1)
+
+
 def refuse_privileged(url: str) -> None:
     """Raise PrivilegedRoleError where the login of ``url`` is a superuser or has BYPASSRLS."""
     engine = create_engine(url, **engine_options(pool_size=1))

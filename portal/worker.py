@@ -25,7 +25,7 @@ from procrastinate.jobs import Job as QueuedJob
 from sqlalchemy import text
 
 from portal import jobs
-from portal.database import bind_company, db
+from portal.database import bind_company, db, libpq
 from portal.factory import create_app, dispose
 from portal.link.delivery import SILENT_LANES, Deliverer
 from portal.settings import Settings
@@ -152,7 +152,7 @@ class Retry(procrastinate.BaseRetryStrategy):
 def queue_of(app: Flask, url: str, stopping: threading.Event, *, threads: int) -> procrastinate.App:
     """Procrastinate's application with all of our tasks, on the database of ``url``."""
     connector = procrastinate.PsycopgConnector(
-        conninfo=url.replace("+psycopg", "", 1),
+        conninfo=libpq(url),
         kwargs={
             "application_name": "portal-worker",
             "connect_timeout": 5,

@@ -27,7 +27,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session
 
 from portal import demo, migrate
-from portal.database import db
+from portal.database import db, libpq
 from portal.embedded import EmbeddedPostgres
 from portal.factory import create_app, dispose
 from portal.kernel import passwords
@@ -115,7 +115,7 @@ def template(server: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory)
     migrate.upgrade(settings.owner_database_url or "")
     assert demo.load(settings)
     # Linked long ago, not just now: a test that goes back to 19:00 must find the lanes due also late at night.
-    with psycopg.connect(server.url("postgres", "template_demo").replace("+psycopg", "")) as admin:
+    with psycopg.connect(libpq(server.url("postgres", "template_demo"))) as admin:
         when = ("next_try_at", "recheck_at", "last_ok_at", "checked_at", "tables_told_at")
         earlier = ", ".join(f"{name} = {name} - interval '1 day'" for name in when)
         admin.execute(f"UPDATE pos.delivery_lane SET {earlier}")
@@ -135,7 +135,7 @@ class Copies:
     """Databases made of a template. The former test's goes when the next one's comes: by then nobody is in it."""
 
     def __init__(self, server: EmbeddedPostgres) -> None:
-        self.plain = server.url("postgres", "postgres").replace("+psycopg", "")
+        self.plain = libpq(server.url("postgres", "postgres"))
         self.spent: list[str] = []
 
     def make(self, template: str, name: str) -> None:

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
+from portal.database import libpq
 from portal.embedded import EmbeddedPostgres
 from portal.web import push
 from tests.conftest import World
@@ -147,7 +148,7 @@ def test_the_listener_comes_back_and_nothing_is_missed(
     events = Events(gate, "/ledger/stream")
     version = events.wait_for("v")
     plain = server.url("postgres", make_url(world.settings.database_url or "").database or "")
-    with psycopg.connect(plain.replace("+psycopg", ""), autocommit=True) as admin:
+    with psycopg.connect(libpq(plain), autocommit=True) as admin:
         admin.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE application_name = 'portal-push' AND datname = current_database()"

@@ -16,7 +16,7 @@ from sqlalchemy import MetaData, create_engine, text
 import portal.ledger.models
 import portal.models  # noqa: F401
 from migrations.tenants import guard_tenant_table
-from portal.database import Base, PrivilegedRoleError, bind_company, db, refuse_privileged
+from portal.database import Base, PrivilegedRoleError, bind_company, db, libpq, refuse_privileged
 from portal.embedded import EmbeddedPostgres
 from portal.ledger.database import LedgerBase
 from portal.link.delivery import LEASE
@@ -26,7 +26,7 @@ from tests.conftest import World
 
 
 def plain(url: str | None) -> str:
-    return (url or "").replace("+psycopg", "")
+    return libpq(url)
 
 
 def test_unset_company_sees_no_rows_and_another_company_not_mine(settings: Settings) -> None:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.orm import Session
 
-from portal.database import bind_company, db, engine_options, run_write
+from portal.database import bind_company, db, engine_options, libpq, run_write
 from portal.settings import Settings
 from tests.conftest import World
 from tests.web.test_flow import op, seat
@@ -33,7 +33,7 @@ def full_disk(world: World) -> Iterator[None]:
 
 @contextmanager
 def read_only(world: World) -> Iterator[None]:
-    plain = (world.settings.owner_database_url or "").replace("+psycopg", "")
+    plain = libpq(world.settings.owner_database_url)
     with psycopg.connect(plain.replace("portal_owner", "postgres"), autocommit=True) as admin:
         name = admin.info.dbname
         admin.execute(f"ALTER ROLE portal_app IN DATABASE {name} SET default_transaction_read_only = on")
@@ -74,7 +74,7 @@ def test_D1_a_locked_row_is_tried_again_or_answered_never_half_written(world: Wo
     pos = world.register()
     seat(pos, world.table("A1"))
     visit = world.one("SELECT id FROM pos.visit")
-    plain = (world.settings.owner_database_url or "").replace("+psycopg", "")
+    plain = libpq(world.settings.owner_database_url)
     with psycopg.connect(plain) as other:
         other.execute("SELECT 1 FROM pos.visit WHERE id = %s FOR UPDATE", (visit,))
         release = threading.Timer(4.0, other.rollback)
@@ -173,7 +173,7 @@ def test_D1_a_page_that_was_read_is_answered_although_the_database_died_before_i
     world: World,
 ) -> None:
     pos = world.register()
-    plain = (world.settings.owner_database_url or "").replace("+psycopg", "")
+    plain = libpq(world.settings.owner_database_url)
 
     def die(response: Any) -> Any:
         with psycopg.connect(plain.replace("portal_owner", "postgres"), autocommit=True) as admin:

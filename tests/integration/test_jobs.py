@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from portal import jobs, worker
-from portal.database import bind_company, db, run_write
+from portal.database import bind_company, db, libpq, run_write
 from portal.link import tasks as link_tasks
 from tests.conftest import World
 
@@ -141,7 +141,7 @@ def test_a_job_waits_for_its_time_and_for_its_lock(world: World) -> None:
 
 
 def test_the_ledger_and_an_unset_company_get_nothing_of_it(world: World) -> None:
-    url = (world.settings.ledger_database_url or "").replace("+psycopg", "")
+    url = libpq(world.settings.ledger_database_url)
     with psycopg.connect(url, autocommit=True) as ledger:
         for sql in (
             "SELECT 1 FROM procrastinate.procrastinate_jobs",

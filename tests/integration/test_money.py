@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from portal.database import libpq
 from portal.embedded import EmbeddedPostgres
 from portal.settings import Settings
 from tests.conftest import Copies, MovingClock, Opened, World, settings_at, worlds
@@ -143,7 +144,7 @@ def paid(
         till = Till(world)
         till.do("来店(A2) / 来店(A3) / 注文(A2) / 注文(A3) / 合算(A2,A3) / 値引(A2,100) / 会計する(A2,1100)")
         assert till.status == 303, till.message
-    return (settings.owner_database_url or "").replace("+psycopg", "")
+    return libpq(settings.owner_database_url)
 
 
 def test_O12_discounts_count_in_the_order_of_entry_also_where_the_second_machines_clock_is_behind(

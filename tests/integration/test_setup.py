@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from portal import demo, migrate
-from portal.database import refuse_privileged
+from portal.database import libpq, refuse_privileged
 from portal.embedded import EmbeddedPostgres
 from portal.settings import Settings, SettingsError
 from tests.conftest import World
@@ -24,7 +24,7 @@ def test_an_administrators_database_url_makes_roles_and_migrates(
 ) -> None:
     name = f"a{uuid.uuid4().hex[:12]}"
     admin = server.url("postgres", "postgres")
-    with psycopg.connect(admin.replace("+psycopg", ""), autocommit=True) as db:
+    with psycopg.connect(libpq(admin), autocommit=True) as db:
         db.execute(f"CREATE DATABASE {name}")
     given = Settings.from_env({"PORTAL_DATA": str(tmp_path), "DATABASE_URL": server.url("postgres", name)})
     made = migrate.with_roles(given)

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from portal import migrate
+from portal.database import libpq
 from portal.daycheck import service as daycheck
 from portal.embedded import EmbeddedPostgres
 from portal.kernel.business_day import TOKYO
@@ -190,7 +191,7 @@ def test_L7_reservations_seated_twice_and_debts_of_ended_links_survive_the_upgra
     migrate.ensure_database(server.url("postgres", "postgres"), name)
     owner = server.url("portal_owner", name)
     migrate.upgrade(owner, "0016")
-    plain = server.url("postgres", name).replace("+psycopg", "")
+    plain = libpq(server.url("postgres", name))
     store, reservation = str(uuid.uuid4()), str(uuid.uuid4())
     insert = (
         "INSERT INTO pos.visit (id, company_id, store_id, training, kind, reservation_id, party_size, business_date, start_at,"

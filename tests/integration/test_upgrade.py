@@ -7,6 +7,7 @@ import uuid
 import psycopg
 
 from portal import migrate
+from portal.database import libpq
 from portal.embedded import EmbeddedPostgres
 
 
@@ -15,7 +16,7 @@ def test_visits_of_the_first_version_keep_what_they_owe(server: EmbeddedPostgres
     migrate.ensure_database(server.url("postgres", "postgres"), name)
     owner = server.url("portal_owner", name)
     migrate.upgrade(owner, "0001")
-    plain = server.url("postgres", name).replace("+psycopg", "")
+    plain = libpq(server.url("postgres", name))
     store, visit, table = (str(uuid.uuid4()) for _ in range(3))
     with psycopg.connect(plain, autocommit=True) as db:
         db.execute("INSERT INTO pos.company (company_id, code, name) VALUES (1, '10001', '試験')")
@@ -48,7 +49,7 @@ def test_reservations_of_earlier_versions_get_a_number_and_are_found_by_phone(
     migrate.ensure_database(server.url("postgres", "postgres"), name)
     owner = server.url("portal_owner", name)
     migrate.upgrade(owner, "0002")
-    plain = server.url("postgres", name).replace("+psycopg", "")
+    plain = libpq(server.url("postgres", name))
     shop = str(uuid.uuid4())
     with psycopg.connect(plain, autocommit=True) as db:
         db.execute(
@@ -78,7 +79,7 @@ def test_slips_that_were_paid_before_parts_and_rates_agree_afterwards(server: Em
     migrate.ensure_database(server.url("postgres", "postgres"), name)
     owner = server.url("portal_owner", name)
     migrate.upgrade(owner, "0002")
-    plain = server.url("postgres", name).replace("+psycopg", "")
+    plain = libpq(server.url("postgres", name))
     store, visit, paid, given_up = (str(uuid.uuid4()) for _ in range(4))
     with psycopg.connect(plain, autocommit=True) as db:
         db.execute("INSERT INTO pos.company (company_id, code, name) VALUES (1, '10001', '試験')")

@@ -25,7 +25,7 @@ from sqlalchemy import text
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from portal.asgi import settle
-from portal.database import bind_company, db
+from portal.database import bind_company, db, libpq
 from portal.factory import create_app, dispose
 from portal.kernel.ids import hash_token
 from portal.link.client import LedgerClient, LedgerProblemError, TokenBox
@@ -56,7 +56,7 @@ def rate(count: int, work: Callable[[], None]) -> float:
 class Bench:
     def __init__(self, product: Product) -> None:
         self.product = product
-        self.plain = product.server.url("postgres", "portal").replace("+psycopg", "")
+        self.plain = libpq(product.server.url("postgres", "portal"))
         self.db = psycopg.connect(self.plain)
         self.settings = Settings.from_env({
             "PORTAL_DATA": str(product.home), "DATABASE_URL": product.server.url("portal_app", "portal"),

@@ -22,6 +22,7 @@ from typing import Any
 
 import psycopg
 
+from portal.database import libpq
 from portal.demo import PASSWORD
 from portal.kernel.business_day import business_date, day_start
 from portal.ledger.factory import create_ledger_app, dispose
@@ -322,7 +323,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="tt") as folder:
         product = Product(Path(folder))
         try:
-            with psycopg.connect(product.server.url("postgres", "portal").replace("+psycopg", "")) as db:
+            with psycopg.connect(libpq(product.server.url("postgres", "portal"))) as db:
                 shop = fill(db)
                 db.execute("ANALYZE ledger.reservation")
                 db.commit()

@@ -28,7 +28,7 @@ from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session
 
 from portal import demo
-from portal.database import bind_company, run_write
+from portal.database import bind_company, libpq, run_write
 from portal.factory import create_app, dispose
 from portal.identity.service import Actor
 from portal.kernel.ids import hash_token, new_id
@@ -201,7 +201,7 @@ def main() -> int:
             Path(folder), forked="COLD" not in os.environ, prepare=lambda settings: link_all(settings, tokens)
         )
         stack.callback(product.stop)
-        plain = product.server.url("postgres", "portal").replace("+psycopg", "")
+        plain = libpq(product.server.url("postgres", "portal"))
         with psycopg.connect(plain, autocommit=True) as db:
             # A killed process leaves what it wrote with the kernel, so its restart need not sync a whole directory
             # (4 s). Commits stay synchronous: what was answered was written. What a power cut does is not tried here.

@@ -26,6 +26,7 @@ import httpx
 import psycopg
 
 from portal import demo, migrate
+from portal.database import libpq
 from portal.embedded import EmbeddedPostgres
 from portal.kernel.ids import hash_token, new_token
 from portal.settings import Settings
@@ -194,7 +195,7 @@ def measure(home: Path) -> None:
                 "LEDGER_DATABASE_URL": server.url("ledger_app", "portal")}  # fmt: skip
         migrate.upgrade(server.url("portal_owner", "portal"))
         demo.load(Settings.from_env({**base, "OWNER_DATABASE_URL": server.url("portal_owner", "portal")}))
-        plain = server.url("postgres", "portal").replace("+psycopg", "")
+        plain = libpq(server.url("postgres", "portal"))
         *cookies, token = logins(plain, STREAMS // (PER_LOGIN - 1) + 2)
         port = free_port()
         kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG")}

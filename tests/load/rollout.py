@@ -22,7 +22,7 @@ import httpx
 import psycopg
 
 from portal import demo
-from portal.database import bind_company, db
+from portal.database import bind_company, db, libpq
 from portal.factory import create_app, dispose
 from portal.link.client import LedgerClient
 from portal.link.contract import LinkRequest
@@ -59,9 +59,7 @@ def code(n: int) -> str:
 class Rollout:
     def __init__(self, product: Product) -> None:
         self.product = product
-        self.db = psycopg.connect(
-            product.server.url("postgres", "portal").replace("+psycopg", ""), autocommit=True
-        )
+        self.db = psycopg.connect(libpq(product.server.url("postgres", "portal")), autocommit=True)
         self.settings = Settings.from_env({
             "PORTAL_DATA": str(product.home), "DATABASE_URL": product.server.url("portal_app", "portal"),
             "LEDGER_DATABASE_URL": product.server.url("ledger_app", "portal"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from portal.database import libpq
 from tests.sim.mutate import install
 
 if os.environ.get("MUTANT"):
@@ -53,7 +54,7 @@ def prepared_server() -> Iterator[EmbeddedPostgres]:
 
 def database(server: EmbeddedPostgres, name: str) -> Settings:
     """A migrated, empty database; a copy of the template where the server has one."""
-    admin = server.url("postgres", "postgres").replace("+psycopg", "")
+    admin = libpq(server.url("postgres", "postgres"))
     with psycopg.connect(admin, autocommit=True) as connection:
         known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (TEMPLATE,)).fetchone()
         if known:

@@ -18,6 +18,7 @@ from portal.audit import views
 from portal.audit.models import AuditEntry
 from portal.audit.words import ACTIONS, FIELDS, VALUES, lines
 from portal.checkout.voids import VOID_REASONS
+from portal.database import libpq
 from portal.days.service import Remaining, _open_counts
 from portal.kernel.csvfile import read
 from tests.conftest import World
@@ -150,7 +151,7 @@ def test_D4_a_word_is_looked_for_in_the_newest_and_the_page_leads_on(
 
 
 def test_D4_the_application_can_only_add(world: World) -> None:
-    with psycopg.connect((world.settings.database_url or "").replace("+psycopg", ""), autocommit=True) as app:
+    with psycopg.connect(libpq(world.settings.database_url), autocommit=True) as app:
         app.execute("SELECT set_config('app.company_id', '1', false)")
         assert app.execute("SELECT count(*) FROM pos.audit_entry").fetchone() != (0,)
         for sql in ("UPDATE pos.audit_entry SET actor_label = 'x'", "DELETE FROM pos.audit_entry", "TRUNCATE pos.audit_entry",

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
+from portal.database import libpq
 from portal.ledger.guests import purge
 from tests.conftest import Browser, World
 from tests.floor import HTML, Evening, parse, words
@@ -218,7 +219,7 @@ def test_G1_history_tells_who_when_what_and_what_came_from_the_pos(world: World)
 def ledger_run(world: World, sql: str) -> None:
     import psycopg  # noqa: PLC0415
 
-    with psycopg.connect((world.settings.ledger_database_url or "").replace("+psycopg", "")) as db:
+    with psycopg.connect(libpq(world.settings.ledger_database_url)) as db:
         db.execute("SELECT set_config('app.company_id', '1', false)")
         db.execute(sql)
 
