@@ -117,7 +117,7 @@ def engine_options(*, pool_size: int = 10, application: str = "portal") -> dict[
             "application_name": application,
             # Disks seek as fast as they read on. With the default a plan made while a table was small stays a scan
             # of the whole, also in checks of foreign keys, until statistics are next taken.
-            "options": "-c random_page_cost=1.1 -c lock_timeout=3s -c statement_timeout=15s"
+            "options": "-c random_page_cost=1.1 -c jit=off -c lock_timeout=3s -c statement_timeout=15s"
             " -c idle_in_transaction_session_timeout=60s -c timezone=UTC",
         },
     }
@@ -272,10 +272,15 @@ def bulk_insert(session: Session, table: Kind, rows: Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of one table and what is done with them, as one piece of a statement; ``{rows}`` is where they come in."""
+    """Rows of one table and what is done with them, as one piece of a statement.
+
+    ``{rows}`` is where they come in; ``{keys}``, where it stands, their values of ``key``: so that rows are found by them,
+    whatever the planner thinks of the table's size.
+    """
 
     statement: str
     rows: Sequence[Mapping[str, Any]]
+    key: str = ""
 
 
 def inserted(table: Kind, rows: Sequence[Mapping[str, Any]]) -> Part:
@@ -285,12 +290,12 @@ def inserted(table: Kind, rows: Sequence[Mapping[str, Any]]) -> Part:
 
 def updated(table: Kind, key: str, rows: Sequence[Mapping[str, Any]]) -> Part:
     """Rows of one shape that are there, found by ``key``; what is left out stays."""
-    return Part(_update(_name(table), key, tuple(rows[0])) if rows else "", rows)
+    return Part(_update(_name(table), key, tuple(rows[0])) if rows else "", rows, key)
 
 
 def deleted(table: Kind, rows: Sequence[Mapping[str, Any]]) -> Part:
-    """Rows to delete: those that have these values."""
-    return Part(_delete(_name(table), tuple(rows[0])) if rows else "", rows)
+    """Rows to delete: those that have these values; the first column begins an index."""
+    return Part(_delete(_name(table), tuple(rows[0])), rows, next(iter(rows[0]))) if rows else Part("", rows)
 
 
 def _name(table: Kind) -> str:
@@ -311,7 +316,8 @@ def _update(name: str, key: str, columns: tuple[str, ...]) -> str:
     changes = ", ".join(f'"{column}" = told."{column}"' for column in columns if column != key)
     return (
         f"UPDATE {name} AS kept SET {changes}"  # noqa: S608
-        f' FROM jsonb_populate_recordset(NULL::{name}, {{rows}}) AS told WHERE kept."{key}" = told."{key}"'
+        f" FROM jsonb_populate_recordset(NULL::{name}, {{rows}}) AS told"
+        f' WHERE kept."{key}" = ANY({{keys}}) AND kept."{key}" = told."{key}"'
     )
 
 
@@ -319,8 +325,8 @@ def _update(name: str, key: str, columns: tuple[str, ...]) -> str:
 def _delete(name: str, columns: tuple[str, ...]) -> str:
     same = " AND ".join(f'kept."{column}" = told."{column}"' for column in columns)
     return (
-        f"DELETE FROM {name} AS kept"  # noqa: S608
-        f" USING jsonb_populate_recordset(NULL::{name}, {{rows}}) AS told WHERE {same}"
+        f"DELETE FROM {name} AS kept USING jsonb_populate_recordset(NULL::{name}, {{rows}}) AS told"  # noqa: S608
+        f' WHERE kept."{columns[0]}" = ANY({{keys}}) AND {same}'
     )
 
 
@@ -333,10 +339,12 @@ def write_rows(session: Session, parts: Sequence[Part]) -> None:
     if not full:
         return
     *first, last = (
-        part.statement.format(rows=f"CAST(%(rows{number})s AS jsonb)") for number, part in enumerate(full)
+        part.statement.format(rows=f"CAST(%(rows{number})s AS jsonb)", keys=f"%(keys{number})s")
+        for number, part in enumerate(full)
     )
     chain = ", ".join(f"part{number} AS ({each})" for number, each in enumerate(first))
-    values = {
-        f"rows{number}": to_json(list(part.rows), fallback=str).decode() for number, part in enumerate(full)
-    }
+    values: dict[str, Any] = {}
+    for number, part in enumerate(full):
+        values[f"rows{number}"] = to_json(list(part.rows), fallback=str).decode()
+        values[f"keys{number}"] = [row[part.key] for row in part.rows] if part.key else None
     fetch(session, f"WITH {chain} {last}" if chain else last, values)

@@ -31,7 +31,7 @@ UPDATE pos.visit SET party_was = CASE WHEN party_size = told_size OR told_size I
        told_points = coalesce(points::jsonb, told_points)
 FROM unnest(%(ids)s::uuid[], %(revisions)s::bigint[], %(sizes)s::bigint[], %(points)s::text[])
      AS told (visit_id, told_revision, told_size, points)
-WHERE id = visit_id AND revision = told_revision AND answered_revision < revision
+WHERE id = ANY(%(ids)s) AND id = visit_id AND revision = told_revision AND answered_revision < revision
   AND refused_since IS NULL AND visit.overlaps = '[]'
 RETURNING id
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterator
 
@@ -11,9 +12,14 @@ from sqlalchemy.orm import Session
 
 from portal import database
 from portal.database import bind_company, engine_options
+from portal.kernel.ids import hash_token
+from portal.ledger.api.views import ENTER
+from portal.ledger.models import Reservation, ReservationSeat, VisitRecord
+from portal.ledger.reservations import statements
 from portal.settings import Settings
 from portal.stores.models import Store
 from portal.tables.models import DiningTable
+from tests.conftest import World
 
 
 @pytest.fixture
@@ -197,3 +203,36 @@ def test_rows_of_several_tables_are_written_at_once(engine: sa.Engine) -> None:
         assert dict(shown.all()) == {store: "店A", other: "店B"}  # type: ignore[arg-type]
         database.write_rows(session, [database.deleted(DiningTable, [{"id": new, "store_id": store}])])
         assert session.scalar(sa.select(sa.func.count()).where(tables.c.id == new)) == 0
+
+
+def test_D2_what_a_partner_asks_for_is_found_by_keys_however_small_a_table_was_when_it_was_planned(
+    world: World,
+) -> None:
+    """A plan is kept as long as its connection: of a young ledger's it would be a scan of all that comes later."""
+    link, shop, token = uuid.uuid4(), uuid.uuid4(), uuid.uuid4().hex
+    world.run("UPDATE ledger.pos_link SET token_hash = :h WHERE company_id = 1", h=hash_token(token))
+    for table in ("reservation_seat", "visit_record", "event", "reservation"):
+        world.run(f"DELETE FROM ledger.{table}")
+    ids, now = [uuid.uuid4()], world.clock.now()
+    asked: list[tuple[str, dict[str, object]]] = [
+        (statements.KNOWN, {"shop": shop, "ids": ids}), (statements.ASKED, {"shop": shop, "ids": ids}),
+        (statements.PLACES, {"link": link, "tables": ids}), (statements.LOST, {"link": link, "tables": ids}),
+        (statements.ALIVE, {"ids": ids}),
+        (statements.MEETS, {"shop": shop, "seats": ids, "latest": now, "earliest": now}),
+    ]  # fmt: skip
+    written = (
+        database.updated(Reservation, "id", [{"id": ids[0], "status": "left"}]),
+        database.updated(VisitRecord, "visit_id", [{"visit_id": ids[0], "revision": 2}]),
+        database.deleted(ReservationSeat, [{"reservation_id": ids[0], "seat_id": ids[0]}]),
+    )
+    marks = {"rows": "CAST(%(rows)s AS jsonb)", "keys": "%(keys)s"}
+    asked += [(part.statement.format(**marks), {"rows": "[]", "keys": ids}) for part in written]
+    engine = sa.create_engine(world.settings.ledger_database_url or "", **engine_options(pool_size=1))
+    with Session(engine) as session:
+        database.fetch(session, ENTER, {"hash": hash_token(token)})
+        for statement, values in asked:
+            plan = "\n".join(row[0] for row in database.fetch(session, f"EXPLAIN {statement}", values))
+            scans = re.findall(r"(?:Index|Index Only|Bitmap Heap|Seq) Scan .*\n +(\w+)", plan)
+            assert scans, plan
+            assert set(scans) <= {"Index", "Recheck"}, plan
+    engine.dispose()
