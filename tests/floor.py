@@ -273,7 +273,7 @@ def change(e: Evening, table: str, **more: str) -> None:
     form = e.pos.get(f"/register/visits/{visit}/change").text
     shown = {
         key: re.search(rf'name="{key}"[^>]*value="([^"]+)"', form)
-        for key in ("time", "stay", "party_size", "party_seen", "revision")
+        for key in ("time", "stay", "party_size", "party_seen", "time_seen", "stay_seen", "revision")
     }
     values = {key: found[1] for key, found in shown.items() if found}
     if "古い" in more:

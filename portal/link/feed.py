@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from threading import Lock
@@ -15,7 +17,7 @@ from sqlalchemy.orm import Session
 from portal.database import run_write
 from portal.kernel.business_day import business_date, day_start
 from portal.link.client import LedgerProblemError, LedgerUnavailableError
-from portal.link.contract import ReservationItem
+from portal.link.contract import ReservationItem, WalkInItem
 from portal.link.delivery import Deliverer, notice_epoch, spared
 from portal.link.models import DeliveryLane, FeedSnapshot
 from portal.link.owed import Link
@@ -76,6 +78,7 @@ def fetch(
                 company_id=known.company_id, store_id=known.store_id, link_id=known.id, etag=new_etag,
                 epoch=window.epoch, version=window.version, fetched_at=now,
                 body=[item.model_dump(mode="json") for item in window.reservations],
+                walk_ins=[item.model_dump(mode="json") for item in window.walk_ins],
             )  # fmt: skip
             s.add(snapshot)
             s.flush()
@@ -133,7 +136,7 @@ def points_of(session: Session, visit: Visit) -> tuple[int, str] | None:
         return None
     columns = (FeedSnapshot.id, FeedSnapshot.epoch, FeedSnapshot.version)
     listed: Any = session.execute(_latest(visit.link_id).with_only_columns(*columns)).first()
-    items = _items(session, listed.id) if listed is not None else ()
+    items = _list(session, listed.id).items if listed is not None else ()
     item = next((item for item in items if item.id == visit.reservation_id), None)
     told = visit.told_points
     if told is not None and (listed is None or item is None or _newer(session, visit.link_id, told, listed)):
@@ -147,6 +150,27 @@ def _newer(session: Session, link_id: uuid.UUID, told: dict[str, Any], listed: A
         return bool(told["version"] > listed.version)
     epoch = session.scalar(select(DeliveryLane.epoch).where(DeliveryLane.link_id == link_id))
     return bool(told["epoch"] == epoch)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """From when and for how many minutes a party has its seats."""
+
+    start_at: datetime
+    stay_minutes: int
+
+    @property
+    def end_at(self) -> datetime:
+        return self.start_at + timedelta(minutes=self.stay_minutes)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A list as it was fetched: the ledger's version, reservations and blocks, and by visit the times of those who sit."""
+
+    version: int
+    items: tuple[ReservationItem, ...]
+    sitting: Mapping[uuid.UUID, Planned]
 
 
 class Shows(Protocol):
@@ -163,16 +187,34 @@ def items_of(session: Session, terminal: Shows) -> list[ReservationItem]:
     """The reservations that the terminal has fetched."""
     if terminal.feed_snapshot_id is None or terminal.training:
         return []
-    return list(_items(session, terminal.feed_snapshot_id))
+    return list(_list(session, terminal.feed_snapshot_id).items)
+
+
+def sitting_of(session: Session, terminal: Shows) -> Listed | None:
+    """What the terminal's list says of those who sit; None where it has none (S4)."""
+    if terminal.feed_snapshot_id is None or terminal.training:
+        return None
+    return _list(session, terminal.feed_snapshot_id)
 
 
 # A snapshot never changes; parsing two hundred reservations takes longer than all else on a page.
 @cached(LRUCache(128), key=lambda _session, snapshot_id: snapshot_id, lock=Lock())
-def _items(session: Session, snapshot_id: uuid.UUID) -> tuple[ReservationItem, ...]:
-    body = session.scalar(select(FeedSnapshot.body).where(FeedSnapshot.id == snapshot_id))
-    return tuple(ReservationItem.model_validate(item) for item in body or ())
+def _list(session: Session, snapshot_id: uuid.UUID) -> Listed:
+    row = session.get(FeedSnapshot, snapshot_id)
+    if row is None:
+        return Listed(0, (), {})
+    items = tuple(ReservationItem.model_validate(item) for item in row.body)
+    seated = (item for item in items if item.visit_id is not None and item.status == "seated")
+    walk_ins = (WalkInItem.model_validate(item) for item in row.walk_ins)
+    sitting = {item.visit_id: Planned(item.start_at, item.stay_minutes) for item in seated if item.visit_id}
+    sitting |= {
+        item.visit_id: Planned(item.start_at, item.stay_minutes)
+        for item in walk_ins
+        if item.status == "seated"
+    }
+    return Listed(row.version, items, sitting)
 
 
 def forget_items() -> None:
     """For another database under the same process: the simulation's ids come again."""
-    _items.cache_clear()
+    _list.cache_clear()

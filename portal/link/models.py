@@ -68,6 +68,7 @@ class FeedSnapshot(Base):
     version: Mapped[int]
     fetched_at: Mapped[datetime]
     body: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    walk_ins: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, default=list, server_default="[]")
 
 
 Index("ix_feed_snapshot_link_id_fetched_at", FeedSnapshot.link_id, FeedSnapshot.fetched_at)

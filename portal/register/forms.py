@@ -23,12 +23,14 @@ class SeatForm(Form):
 
 
 class ChangeForm(Form):
-    """Party size, time and length of a seated party (P9); ``revision`` and ``party_seen`` are what the person saw."""
+    """Party size, time and length of a seated party (P9); ``revision`` and ``*_seen`` are what the person saw."""
 
     party_size = NumberField("人数", low=1, high=999)
     party_seen = NumberField("表示された人数", low=1, high=999, required=False)
     time = MinutesField("開始時間")
     stay = NumberField("滞在時間(分)", low=1, high=1440)
+    time_seen = NumberField("表示された開始時間", low=0, high=1439, required=False)
+    stay_seen = NumberField("表示された滞在時間", low=1, high=2880, required=False)
     revision = NumberField("版", low=1, high=999_999_999)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import timedelta
+from datetime import datetime
 
 from flask import Blueprint, Response, flash, g, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
@@ -56,7 +56,7 @@ def _move_page(visit_id: uuid.UUID, error: UserError | None = None) -> Response:
 
 def _meets(board: queries.Board, visit: Visit) -> dict[uuid.UUID, ReservationItem]:
     """By table, what was announced there for the time that the party still stays (P4)."""
-    left = visit.start_at + timedelta(minutes=visit.stay_minutes) - board.now
+    left = board.plan(visit).end_at - board.now
     stay = max(1, int(left.total_seconds() // 60))
     return {
         table_id: hits[0]
@@ -141,14 +141,20 @@ def _revision(name: str) -> int | None:
     return int(given) if given.isascii() and given.isdigit() and len(given) < 10 else None
 
 
+def _clock(moment: datetime) -> int:
+    local = moment.astimezone(TOKYO)
+    return local.hour * 60 + local.minute
+
+
 def _change_page(visit: Visit, form: ChangeForm | None = None, status: int = 200) -> Response:
-    local = visit.start_at.astimezone(TOKYO)
+    plan = queries.planned(db.session(), device(), visit)
+    minutes = _clock(plan.start_at)
     tables = tables_of(db.session(), visit.id)
     changed = form is not None and status == 409
     if form is None:
         form = ChangeForm(
-            formdata=None, party_size=visit.party_size, time=local.hour * 60 + local.minute,
-            stay=visit.stay_minutes, revision=visit.revision, party_seen=visit.party_size,
+            formdata=None, party_size=visit.party_size, time=minutes, stay=plan.stay_minutes,
+            revision=visit.revision, party_seen=visit.party_size, time_seen=minutes, stay_seen=plan.stay_minutes,
         )  # fmt: skip
     if visit.kind == "reservation":
         form.time.label.text = "予約時間"
@@ -156,6 +162,8 @@ def _change_page(visit: Visit, form: ChangeForm | None = None, status: int = 200
     return render("register/change.html", visit=visit, form=form, changed=changed, op_id=new_id(),
                   revision=visit.revision if changed else form.revision.data or visit.revision,
                   party_seen=visit.party_size if changed else form.party_seen.data or visit.party_size,
+                  time_seen=minutes if changed or form.time_seen.data is None else form.time_seen.data,
+                  stay_seen=plan.stay_minutes if changed else form.stay_seen.data or plan.stay_minutes, plan=plan,
                   effect=effects.after_change(visit, waiting=all(t.kind == "waiting" for t in tables)), tables=tables, status=status, **shared())  # fmt: skip
 
 
@@ -176,17 +184,18 @@ def change(visit_id: uuid.UUID) -> BaseResponse:
     form = ChangeForm()
     status = 422
     if form.validate():
-        local = visit.start_at.astimezone(TOKYO)
-        start = visit.start_at
-        if form.time.data % 1440 != local.hour * 60 + local.minute:
-            start = nearest_moment(visit.business_date, form.time.data, found.day_boundary)
-        # What was left as it was shown is no change, also where the ledger's number has come meanwhile (P2).
+        # What was left as it was shown is no change, also where the ledger's value has come meanwhile (P2, O11).
         party = form.party_size.data if form.party_size.data != form.party_seen.data else None
+        stay = form.stay.data if form.stay.data != form.stay_seen.data else None
+        seen = _clock(visit.start_at) if form.time_seen.data is None else form.time_seen.data
+        start = None
+        if form.time.data % 1440 != seen % 1440:
+            start = nearest_moment(visit.business_date, form.time.data, found.day_boundary)
         try:
             last = items()
             operations.change(
                 db.session(), found, g.actor, op_id(), visit_id, party_size=party, start_at=start,
-                stay_minutes=form.stay.data, revision=form.revision.data, now=deliverer().clock.now(),
+                stay_minutes=stay, revision=form.revision.data, now=deliverer().clock.now(),
             )  # fmt: skip
         except UserError as error:
             if error.status == 404:

@@ -192,20 +192,21 @@ def _move_lines(
 
 def change(
     session: Session, device: Device, actor: Actor, op_id: uuid.UUID, visit_id: uuid.UUID, *,
-    party_size: int | None, start_at: datetime, stay_minutes: int, revision: int, now: datetime,
+    party_size: int | None, start_at: datetime | None, stay_minutes: int | None, revision: int, now: datetime,
 ) -> None:  # fmt: skip
     """Party size and time after seating, without seating anew (P9); on the revision that the person saw.
 
-    ``party_size``: None where the person left it as it was shown. The ledger's number may have come since (P2).
+    None where the person left a value as it was shown: the ledger's may have come since, or be what was shown (P2, O11).
     """
 
     def work(s: Session) -> dict[str, Any]:
         visit = _seated(s, device, visit_id)
         ensure_unchanged(s, visit, revision)
         size = party_size or visit.party_size
-        party, times = size != visit.party_size, start_at != visit.start_at
-        stay = stay_minutes != visit.stay_minutes
-        visit.party_size, visit.start_at, visit.stay_minutes = size, start_at, stay_minutes
+        party = size != visit.party_size
+        times, stay = start_at is not None, stay_minutes is not None
+        visit.party_size, visit.start_at = size, start_at or visit.start_at
+        visit.stay_minutes = stay_minutes or visit.stay_minutes
         if party or times or stay:
             bump(s, visit, now, party=party, times=times, stay=stay, terminal_id=device.id, staff_id=actor.id)
         return {}

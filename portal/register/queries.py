@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from portal.kernel.business_day import business_date
 from portal.link.contract import ReservationItem
-from portal.link.models import FeedSnapshot
+from portal.link.feed import Listed, Planned, sitting_of
 from portal.register.domain import MasterTable, end_of
 from portal.register.operation_queries import Floor, floor
 from portal.register.service import Device
@@ -87,12 +87,16 @@ class Board:
     block_at: dict[uuid.UUID, ReservationItem]
     mine: set[uuid.UUID]
     now: datetime
-    # The ledger's version of what was fetched; read only where a party that sits overlaps another.
-    version: int | None = None
+    # What was fetched says of those who sit.
+    listed: Listed | None = None
+
+    def plan(self, visit: Visit) -> Planned:
+        """When the party came and how long it stays (``plan_of``)."""
+        return plan_of(self.listed, self.device, visit)
 
     def clash(self, table: MasterTable) -> Clash | None:
         visit, following = self.standing.sitting.get(table.id), self.next_at.get(table.id)
-        if visit is None or following is None or not collision(visit, following, self.now):
+        if visit is None or following is None or not collision(self.plan(visit).end_at, following, self.now):
             return None
         return Clash(following, table, free_for(self, following))
 
@@ -108,11 +112,29 @@ class Board:
         )
 
 
-def collision(visit: Visit, following: ReservationItem | None, now: datetime) -> bool:
-    """C7: from 15 minutes before the table's next reservation that the party will still sit at."""
+def plan_of(listed: Listed | None, device: Device, visit: Visit) -> Planned:
+    """When a party came and how long it stays: as the ledger has it, where the list is of after all that was changed here.
+
+    There a stay is lengthened by hand (O11), and who was seated from an older list keeps what the ledger had (P9).
+    """
+    own = Planned(visit.start_at, visit.stay_minutes)
+    heard = visit.answer_outcome == "accepted" and visit.answered_revision == visit.revision
+    if listed is None or not heard or visit.link_id != device.link_id or visit.status != "seated":
+        return own
+    newer = visit.answered_version is not None and listed.version >= visit.answered_version
+    return listed.sitting.get(visit.id, own) if newer else own
+
+
+def planned(session: Session, device: Device, visit: Visit) -> Planned:
+    """``plan_of`` by the list that the terminal shows."""
+    return plan_of(sitting_of(session, device), device, visit)
+
+
+def collision(planned: datetime, following: ReservationItem | None, now: datetime) -> bool:
+    """C7: from 15 minutes before the table's next reservation that the party, which is to leave as ``planned``, will still sit at."""
     if following is None or now < following.start_at - SOON:
         return False
-    end = max(now, visit.start_at + timedelta(minutes=visit.stay_minutes))
+    end = max(now, planned)
     return end > following.start_at or now >= following.start_at
 
 
@@ -140,12 +162,7 @@ def board(session: Session, device: Device, items: list[ReservationItem], now: d
         for table_id in item.table_ids:
             (block_at if running else next_at).setdefault(table_id, item)
     standing = floor(session, device)
-    version = None
-    if any(visit.overlaps for visit in standing.sitting.values()) and device.feed_snapshot_id is not None:
-        version = session.scalar(
-            select(FeedSnapshot.version).where(FeedSnapshot.id == device.feed_snapshot_id)
-        )
-    return Board(device, standing, items, coming, next_at, block_at, mine, now, version)
+    return Board(device, standing, items, coming, next_at, block_at, mine, now, sitting_of(session, device))
 
 
 def tiles(found: Board) -> list[Tile]:
@@ -158,7 +175,7 @@ def tiles(found: Board) -> list[Tile]:
         minutes = max(0, int((found.now - visit.seated_at).total_seconds() // 60)) if visit else 0
         over = 0
         if visit and visit.status == "seated":
-            over = max(0, int((found.now - visit.start_at).total_seconds() // 60) - visit.stay_minutes)
+            over = max(0, int((found.now - found.plan(visit).end_at).total_seconds() // 60))
         group = found.standing.groups.get(table.id)
         listed.append(
             Tile(table, visit, state, reason, minutes, found.next_at.get(table.id), found.block_at.get(table.id),
@@ -176,16 +193,20 @@ def overlapped(found: Board, visit: Visit) -> bool:
     """
     if not visit.overlaps or visit.link_id != found.device.link_id:
         return bool(visit.overlaps)
-    if found.version is None or visit.answered_version is None or found.version < visit.answered_version:
+    if (
+        found.listed is None
+        or visit.answered_version is None
+        or found.listed.version < visit.answered_version
+    ):
         return True
-    end = visit.start_at + timedelta(minutes=visit.stay_minutes)
+    plan = found.plan(visit)
     taken = {
         name
         for item in found.items
         if item.id != visit.reservation_id
         and item.status in ("before", "seated")
-        and item.start_at < end
-        and end_of(item) > visit.start_at
+        and item.start_at < plan.end_at
+        and end_of(item) > plan.start_at
         for name in item.seat_names
     }
     return any(other.get("status") == "seated" or other["seat_name"] in taken for other in visit.overlaps)

@@ -20,7 +20,7 @@ from portal.kernel.ids import new_id, parse_id
 from portal.link import feed
 from portal.link.contract import ReservationItem
 from portal.printing import service as printing
-from portal.register import operation_queries, service
+from portal.register import operation_queries, queries, service
 from portal.register.floor_views import device, shared
 from portal.register.messages import open_message
 from portal.services import deliverer
@@ -129,7 +129,7 @@ def visit_page(visit_id: uuid.UUID, errors: dict[str, str] | None = None, status
         "group": next((groups[t.id][1] for t in tables if t.id in groups), None),
         "can_change_time": early and session.get_one(Store, found.store_id).offer_time_change,
         "cancel_effect": effects.after_cancel(visit, waiting=all(t.kind == "waiting" for t in tables)),
-        "visit": visit, "tables": tables, "slip": slip, "lines": lines,
+        "visit": visit, "plan": queries.planned(session, found, visit), "tables": tables, "slip": slip, "lines": lines,
         "ordered": _ordered(lines), "total": checkout.total(lines), "bill": bill, "menu": _menu(found), "errors": errors or {}, "state": delivery_state(visit),
         "reason": REFUSAL_REASONS.get(visit.answer_code or "", ""), "new_op": new_id,
         "message": open_message(session, found, deliverer().clock.now()),

@@ -100,7 +100,8 @@ def change(
     items = _items(session, device)
     operations.change(
         session, device, actor_of_terminal(device), op_id, visit_id, party_size=wish.party_size,
-        start_at=wish.start_at or visit.start_at, stay_minutes=wish.stay_minutes or visit.stay_minutes,
+        start_at=wish.start_at if wish.start_at != visit.start_at else None,
+        stay_minutes=wish.stay_minutes if wish.stay_minutes != visit.stay_minutes else None,
         revision=wish.revision, now=deliverer.clock.now(),
     )  # fmt: skip
     _tell(session, deliverer, visit_id, items)

@@ -46,7 +46,7 @@ def test_P2_P9_a_form_that_was_open_when_the_number_came_changes_only_what_was_c
     evening.do("予約(花子,A1,-5) / 更新 / 台帳変更(花子,人数=4) / 通信断 / 配席(花子,A1,更新=なし)")
     path = f"/register/visits/{evening.visit('A1')}/change"
     form = evening.pos.get(path).text
-    fields = ("time", "party_size", "party_seen", "revision", "op_id")
+    fields = ("time", "party_size", "party_seen", "time_seen", "stay_seen", "revision", "op_id")
     values = {name: re.findall(rf'name="{name}"[^>]*value="([^"]+)"', form)[0] for name in fields}
     assert values["party_size"] == "2"
     evening.do("通信復旧 / 時間経過(1)")

@@ -254,8 +254,8 @@ class RegisterActs(Core):
         allowed = was.status == "seated" and not stale
         seen = visit.revision - int(stale)
         self.act(f"change {visit.id[-4:]} to {party}, {start:%H:%M}, {stay}", allowed, lambda op: operations.change(
-            self.session, device, self.actor, op, uuid.UUID(visit.id), party_size=party, start_at=start,
-            stay_minutes=stay, revision=seen, now=now), api=(commands.change, device, uuid.UUID(visit.id), wire.ChangeRequest(
+            self.session, device, self.actor, op, uuid.UUID(visit.id), party_size=party,
+            start_at=start if start != was.start else None, stay_minutes=stay if stay != was.stay else None, revision=seen, now=now), api=(commands.change, device, uuid.UUID(visit.id), wire.ChangeRequest(
                 revision=seen, party_size=party, start_at=start, stay_minutes=stay)))  # fmt: skip
         if allowed:
             self.model.change(visit, party, start, stay)
