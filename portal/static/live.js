@@ -92,6 +92,8 @@
   window.addEventListener("pagehide", stop);
   window.addEventListener("pageshow", (event) => { if (event.persisted) { start(); all(); } });
   window.addEventListener("online", all);
+  // Whoever lost a race saw an old picture; it must not stay until the next refresh (once the answer was read).
+  document.addEventListener("htmx:afterRequest", (event) => { if (event.detail.xhr?.status === 409) all(); });
   document.addEventListener("close", () => { if (waiting) all(); }, true);
   document.addEventListener("focusout", () => setTimeout(() => { if (waiting) all(); }, 300));
 

@@ -32,6 +32,9 @@ def lane(page: Page, seat: str) -> str:
 def test_G1_O6_the_timetable_by_mouse(address: str, chromium: Browser) -> None:
     page = person(chromium).new_page()
     enter(page, address)
+    colleague = page.context.new_page()
+    colleague.goto(page.url)
+    page.bring_to_front()
     bar = page.locator(lane(page, "T1") + " a.b")
     expect(bar).to_contain_text("USEN花子")
     box, row = bar.bounding_box(), page.locator(lane(page, "A1")).bounding_box()
@@ -51,8 +54,28 @@ def test_G1_O6_the_timetable_by_mouse(address: str, chromium: Browser) -> None:
         expect(page.get_by_role("alert")).to_contain_text("20:00は、すでに過ぎている時間です。")
         late.click()
     expect(done).to_be_visible()
+    back = page.get_by_role("button", name="元に戻す")
+    back.hover()
+    colours = "b => [getComputedStyle(b).color, getComputedStyle(b).backgroundColor]"
+    expect(back).not_to_have_css("background-color", "rgb(255, 255, 255)")
+    assert len(set(back.evaluate(colours))) == 2
     moved = page.locator(lane(page, "A1") + " a.b")
     expect(moved).to_contain_text("USEN花子")
+    # The same bar from an old picture: told, and once that was read the picture is the present one.
+    old = colleague.locator(lane(colleague, "T1") + " a.b")
+    box, row = old.bounding_box(), colleague.locator(lane(colleague, "A5")).bounding_box()
+    assert box
+    assert row
+    colleague.bring_to_front()
+    colleague.mouse.move(box["x"] + 20, box["y"] + 15)
+    colleague.mouse.down()
+    colleague.mouse.move(box["x"] + 20, row["y"] + 20, steps=4)
+    colleague.mouse.up()
+    expect(colleague.get_by_role("dialog")).to_contain_text("現在の内容を確認して")
+    colleague.get_by_role("link", name="閉じる").click()
+    expect(colleague.locator(lane(colleague, "A1") + " a.b")).to_contain_text("USEN花子")
+    expect(old).to_have_count(0)
+    colleague.close()
     moved.click()
     expect(page.get_by_role("dialog")).to_contain_text("20:00~22:00")
     look(page, "ledger-card")

@@ -313,6 +313,8 @@ def test_G1_an_empty_place_leads_to_both_booking_and_block(evening: Evening) -> 
     assert 'value="20:15"' in form
     assert form.count(" checked") == 1
     assert 'name="back" value="timetable"' in form
+    day = business_date(evening.world.clock.now()).isoformat()
+    assert re.search(rf'href="/timetable\?day={day}">.*本日のタイムテーブルに戻る', form)
 
 
 @pytest.mark.opened("no")
