@@ -9,7 +9,7 @@ from tests.floor import Evening
 
 pytestmark = pytest.mark.opened("evening")
 SITS = "予約(花子,A1,-70,60) / 配席(花子,A1)"
-NOTE = "お席トットくんでは17:50〜19:50(120分)の予定です"
+NOTE = "お席トットくんの17:50〜19:50(120分)に合わせて表示しています(レジでは17:50から60分)"
 
 
 def visit_page(evening: Evening, table: str = "A1") -> str:
@@ -26,7 +26,7 @@ def test_O11_who_was_given_longer_in_the_ledger_is_not_overdue_at_the_register_o
     evening = Evening(world)
     evening.do(f"{SITS} / 台帳変更(花子,滞在=120)")
     assert late(evening)
-    assert "の予定です" not in visit_page(evening)
+    assert "に合わせて表示" not in visit_page(evening)
     evening.do("更新")
     assert not late(evening)
     assert NOTE in visit_page(evening)
@@ -49,7 +49,7 @@ def test_O11_a_walk_in_that_was_given_longer_in_the_ledger(world: World) -> None
     assert late(evening, "A2")
     evening.do("更新")
     assert not late(evening, "A2")
-    assert "〜23:00(240分)の予定です" in visit_page(evening, "A2")
+    assert "〜23:00(240分)に合わせて表示しています(レジでは19:00から120分)" in visit_page(evening, "A2")
 
 
 def test_O11_P9_what_was_changed_here_counts_until_a_newer_list_has_come(world: World) -> None:
