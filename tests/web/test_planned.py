@@ -49,7 +49,7 @@ def test_O11_a_walk_in_that_was_given_longer_in_the_ledger(world: World) -> None
     assert late(evening, "A2")
     evening.do("更新")
     assert not late(evening, "A2")
-    assert "〜23:00(240分)に合わせて表示しています(レジでは19:00から120分)" in visit_page(evening, "A2")
+    assert "〜23:00(240分)に合わせて表示しています(レジでは19:00から60分)" in visit_page(evening, "A2")
 
 
 def test_O11_P9_what_was_changed_here_counts_until_a_newer_list_has_come(world: World) -> None:
