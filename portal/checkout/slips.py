@@ -23,6 +23,13 @@ def open_slip(session: Session, visit_id: uuid.UUID) -> Slip | None:
     return session.scalar(select(Slip).where(Slip.visit_id == visit_id, Slip.status == "open"))
 
 
+def last_slip(session: Session, visit_id: uuid.UUID) -> Slip | None:
+    """The visit's newest slip, whatever became of it; of a joint bill the parent's, where the money is (O9)."""
+    statement = select(Slip).where(Slip.visit_id == visit_id).order_by(Slip.opened_at.desc()).limit(1)
+    slip = session.scalar(statement)
+    return slip if slip is None or slip.joined_to_id is None else session.get_one(Slip, slip.joined_to_id)
+
+
 def lines_of(session: Session, slip: Slip | None) -> list[SlipLine]:
     if slip is None:
         return []

@@ -334,7 +334,7 @@ def paid(visit_id: uuid.UUID) -> Response:
     found = device()
     session = db.session()
     visit = service.get_visit(session, found, visit_id)
-    slip, part, lines = voids.last_payment(session, found, visit, parse_id(request.args.get("part_id")))
+    slip, part, lines = voids.last_payment(session, visit, parse_id(request.args.get("part_id")))
     back = [r for r in voids.returns(session, found.store_id, slip_id=slip.id) if r.task.done_at is None]
     return render("checkout/paid.html", visit=visit, slip=slip, part=part, lines=lines, returns=back, domain=domain,
                   change=sum(line.change_yen for line in lines), label=label(slip), **shared())  # fmt: skip

@@ -16,7 +16,7 @@ from portal.checkout.domain import SITE_POINTS
 from portal.checkout.models import Payment, PointReturn, Slip, SlipPart
 from portal.checkout.payments import add_return
 from portal.checkout.receipt import in_order
-from portal.checkout.slips import children, label, paid_parts
+from portal.checkout.slips import children, label, last_slip, paid_parts
 from portal.identity.models import Staff
 from portal.identity.service import Actor
 from portal.kernel.errors import ConflictError, NotFoundError, UserError
@@ -163,14 +163,10 @@ def tick_off(
 
 
 def last_payment(
-    session: Session, device: Device, visit: Visit, part_id: uuid.UUID | None
+    session: Session, visit: Visit, part_id: uuid.UUID | None
 ) -> tuple[Slip, SlipPart, list[Payment]]:
     """The part just paid on the visit's bill (or the last one) with its payment lines; 404 where there is none."""
-    slip = session.scalar(
-        select(Slip).where(Slip.visit_id == visit.id).order_by(Slip.opened_at.desc()).limit(1)
-    )
-    if slip is not None and slip.joined_to_id is not None:
-        slip = get_slip(session, device, slip.joined_to_id)
+    slip = last_slip(session, visit.id)
     parts = paid_parts(session, slip.id) if slip is not None else []
     part = next((p for p in parts if p.id == part_id), parts[-1] if parts else None)
     if slip is None or part is None:

@@ -15,11 +15,17 @@ from portal.register.service import Device
 from portal.stores.models import Store
 from portal.tables.floor_models import TableBlock
 
+# Why the ledger does not know, for the person; of any other refusal the remedy says enough.
+CAUSES = {
+    "UNAVAILABLE": "お席トットくんに接続できません。",
+    "SEAT_NOT_MAPPED": "このテーブルは、お席トットくんの座席とマッピングされていません。",
+}
 
-def send(session: Session, deliverer: Deliverer, device: Device, block_id: uuid.UUID) -> bool:
-    """Tell the ledger of a block, or that it has ended; False where it should know and does not.
 
-    True also where nothing is to be told: O5 (default), training (S4), an unlinked store, the end of a block that the
+def send(session: Session, deliverer: Deliverer, device: Device, block_id: uuid.UUID) -> str | None:
+    """Tell the ledger of a block, or that it has ended; the cause (``CAUSES``, or "") where it should know and does not.
+
+    None also where nothing is to be told: O5 (default), training (S4), an unlinked store, the end of a block that the
     ledger never took.
     """
     row = session.get_one(TableBlock, block_id)
@@ -28,7 +34,7 @@ def send(session: Session, deliverer: Deliverer, device: Device, block_id: uuid.
     link = session.get(ReservationLink, link_id) if link_id and not device.training else None
     if link is None or link.state != "active" or (row.ended_at is None and not wanted):
         session.rollback()
-        return True
+        return None
     token = deliverer.tokens.open(link.access_token_encrypted or "")
     body, chosen = request_of(row), link.id
     session.rollback()
@@ -45,11 +51,12 @@ def send(session: Session, deliverer: Deliverer, device: Device, block_id: uuid.
     try:
         deliverer.client.put_block(session, token, block_id, body)
     except LedgerUnavailableError:
-        return False
+        return CAUSES["UNAVAILABLE"]
     except LedgerProblemError as error:
-        if over:
+        if over and error.status in (404, 422):
             # It has no such block: nothing is left to end.
-            return error.status in (404, 422)
-        keep(None)
-        return False
-    return True
+            return None
+        if not over:
+            keep(None)
+        return CAUSES.get(error.code, "")
+    return None

@@ -270,9 +270,10 @@ def block(table_id: uuid.UUID) -> BaseResponse:
         if error.status == 404:
             raise
         return table_page(table_id, error)
-    if not blocks.send(db.session(), deliverer(), found, block_id):
+    cause = blocks.send(db.session(), deliverer(), found, block_id)
+    if cause is not None:
         flash(
-            "テーブルはブロックしましたが、お席トットくんには反映できませんでした。お席トットくんでブロックを登録してください。",
+            f"テーブルはブロックしましたが、お席トットくんには反映できませんでした。{cause}お席トットくんでブロックを登録してください。",
             "warning",
         )
     return go(url_for("register.tables"))
@@ -285,9 +286,10 @@ def unblock(table_id: uuid.UUID) -> BaseResponse:
     if table_id not in found.tables:
         raise NotFoundError
     block_id = operations.unblock(db.session(), found, op_id(), table_id, deliverer().clock.now())
-    if block_id is not None and not blocks.send(db.session(), deliverer(), found, block_id):
+    cause = None if block_id is None else blocks.send(db.session(), deliverer(), found, block_id)
+    if cause is not None:
         flash(
-            "ブロックを解除しましたが、お席トットくんのブロックは残っています。お席トットくんでブロックを解除してください。",
+            f"ブロックを解除しましたが、お席トットくんのブロックは残っています。{cause}お席トットくんでブロックを解除してください。",
             "warning",
         )
     return go(url_for("register.tables"))

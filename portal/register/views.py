@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from portal.checkout import service as checkout
 from portal.checkout.models import SlipLine
+from portal.checkout.slips import last_slip
 from portal.database import db
 from portal.days import gate
 from portal.days import service as days
@@ -121,6 +122,7 @@ def visit_page(visit_id: uuid.UUID, errors: dict[str, str] | None = None, status
     session = db.session()
     visit = service.get_visit(session, found, visit_id)
     slip, bill = checkout.open_slip(session, visit.id), checkout.load(session, found, visit)
+    over = last_slip(session, visit.id) if visit.status in ("paid", "left") else None
     lines = checkout.lines_of(session, slip)
     tables = tables_of(session, visit.id)
     groups = operation_queries.floor(session, found).groups
@@ -129,7 +131,7 @@ def visit_page(visit_id: uuid.UUID, errors: dict[str, str] | None = None, status
         "group": next((groups[t.id][1] for t in tables if t.id in groups), None),
         "can_change_time": early and session.get_one(Store, found.store_id).offer_time_change,
         "cancel_effect": effects.after_cancel(visit, waiting=all(t.kind == "waiting" for t in tables)),
-        "visit": visit, "plan": queries.planned(session, found, visit), "tables": tables, "slip": slip, "lines": lines,
+        "visit": visit, "plan": queries.planned(session, found, visit), "tables": tables, "slip": slip, "lines": lines, "over": over,
         "ordered": _ordered(lines), "total": checkout.total(lines), "bill": bill, "menu": _menu(found), "errors": errors or {}, "state": delivery_state(visit),
         "reason": REFUSAL_REASONS.get(visit.answer_code or "", ""), "new_op": new_id,
         "message": open_message(session, found, deliverer().clock.now()),

@@ -110,13 +110,14 @@ def _digest(path: str) -> str:
 def init_web(app: Flask) -> None:
     """Install all of it. The app has its own ``guard`` for logins and permissions."""
     Htmx(app)
+    # First, so that what CSRF refuses has its number too.
+    app.before_request(_start)
     csrf.init_app(app)
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     for name in ("yen", "jdate", "jdatetime", "hm", "mdhm"):
         app.jinja_env.filters[name] = getattr(fmt, name)
     app.jinja_env.globals["static_url"] = lambda path: url_for("static", filename=path, v=_digest(path))
-    app.before_request(_start)
     app.after_request(_finish)
     app.register_error_handler(UserError, _user_error)
     app.register_error_handler(CSRFError, _csrf_error)

@@ -149,6 +149,7 @@ def test_a_stale_form_is_refused_in_words(world: World) -> None:
     answer = browser.post("/logout")
     assert answer.status_code == 400
     assert "画面の有効期限が切れました" in answer.text
+    assert re.search(r"受付番号 [0-9a-f]{12}<", answer.text)
 
 
 def test_L1_the_ledger_opens_by_a_ticket_once(world: World) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import World
-from tests.floor import expect_ledger, expect_register
+from tests.floor import expect_ledger, expect_register, parse, words
 from tests.till import Till, expect_bill, expect_points, expect_returns, expect_slips, expect_sums
 
 pytestmark = pytest.mark.opened("evening")
@@ -45,6 +45,32 @@ def test_every_rule_has_a_row_that_is_allowed_and_one_that_is_refused() -> None:
     rules = {f"Y{i}" for i in range(1, 8)} | {"O9", "O10", "O11", "O12"}
     assert rules | {"O7"} <= allowed
     assert rules <= refused
+
+
+def test_O7_O9_who_goes_back_to_a_paid_visit_reads_what_was_paid_and_not_that_nothing_was(
+    world: World,
+) -> None:
+    till = Till(world)
+    till.do("リセットON / 来店(A2) / 来店(A3) / 来店(A4) / 注文(A2) / 注文(A3) / 注文(A4) / 合算(A2,A3)")
+    visits = {table: till.visit(table) for table in ("A2", "A3", "A4")}
+    till.do("会計する(A2,1200) / 会計する(A4,1000) / 解除(A4)")
+
+    def read(table: str) -> str:
+        page = till.pos.get(f"/register/visits/{visits[table]}").text
+        assert "注文はまだありません" not in page
+        return words(parse(page))
+
+    paid = read("A2")
+    assert "伝票 0001" in paid
+    assert "に済んでいます。" in paid
+    assert "¥1,200" in paid
+    assert "テーブルリセットの解除" in paid
+    assert "に済んでいます。(合算会計)" in read("A3")
+    left = till.pos.get(f"/register/visits/{visits['A4']}").text
+    assert "¥600" in left
+    assert f'href="/register/slips/{till.slip("0003")}"' in left
+    till.do("伝票取消(0003)")
+    assert "この伝票は取り消されています。" in read("A4")
 
 
 def test_Y2_of_two_lists_of_one_moment_the_ledgers_later_one_counts(world: World) -> None:

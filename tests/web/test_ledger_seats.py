@@ -112,6 +112,12 @@ def test_T5_a_renamed_seat_keeps_its_table_until_the_next_sync_and_the_page_says
     assert "7件の座席をマッピングしました" in page
     assert "座席「窓1」" in page
     assert "同じ名称のテーブルがUSENレジにありません" in page
+    ledger.post(f"/seats/{seat(world, '窓1')}", name="A1", capacity="4")
+    page = ledger.get("/seats").text
+    assert "テーブル「A1」 ↔ 座席「A1」" in page
+    assert "同じ名称です。「USENレジ座席同期」を押すとマッピングされます" in page
+    assert "座席「A1」の名称を「A1」にそろえる" not in page
+    assert "8件の座席をマッピングしました" in ledger.post("/seats/sync").text
 
 
 def test_T3_without_a_link_the_sync_says_what_to_do(world: World) -> None:
