@@ -151,7 +151,7 @@ class Core:
         """連携開始, お席トットくん同期, USENレジ座席同期 and マスタ同期 of one terminal, on a network that works."""
         kept, down = self.net, self.down
         self.net, self.down = Net(), False
-        client_id = f"OT-{self.uid().hex}"
+        client_id = f"OT-{self.uid().hex.upper()}"
         self.sql("INSERT INTO ledger.client_id (id, company_id, shop_id, value_hash, hint, pos_company_code, pos_store_code,"
                  " issued_at) VALUES (:i, :c, :s, :h, '', :code, '001', now())", i=self.uid(), c=self.company, s=self.shop,
                  h=hash_token(client_id), code=f"S{self.company}")  # fmt: skip

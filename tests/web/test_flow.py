@@ -64,7 +64,9 @@ def test_L4_L6_L8_link_start_with_an_issued_client_id(world: World) -> None:
     other = admin.post(f"/operations/links/{stores['003']}", client_id=client_id)
     assert other.status_code == 422
     assert "別の店舗用" in other.text
-    assert admin.post(f"/operations/links/{stores['002']}", client_id=client_id).status_code == 303
+    # Read out on the phone and typed: neither capitals nor width matter.
+    typed = "　" + client_id.lower().replace("-", "－")
+    assert admin.post(f"/operations/links/{stores['002']}", client_id=typed).status_code == 303
     page = admin.get(f"/operations/links/{stores['002']}").text
     assert "お席トットくん連携中" in page
     assert "OT100012" in page
@@ -89,6 +91,7 @@ def test_L4_lost_answer_is_asked_again_and_links_once(world: World, fault: str) 
     answer = admin.post(f"/operations/links/{store}", client_id=client_id)
     assert answer.status_code == 422
     assert "もう一度「連携開始」を押してください" in answer.text
+    assert "入力内容をご確認ください" not in answer.text
     world.network.fault = ""
     assert admin.post(f"/operations/links/{store}", client_id=client_id).status_code == 303
     assert world.one("SELECT count(*) FROM ledger.pos_link WHERE pos_store_code = '002'") == 1

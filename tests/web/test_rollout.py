@@ -27,7 +27,7 @@ def store_id(world: World, code: str) -> str:
 
 def issue(world: World, code: str, *, for_code: str | None = None, hint: str = "") -> str:
     """A Client id that the ledger issued for a store."""
-    value = f"OT-{uuid.uuid4().hex[:12]}"
+    value = f"OT-{uuid.uuid4().hex[:12].upper()}"
     world.run(
         "INSERT INTO ledger.client_id (id, company_id, shop_id, value_hash, hint, pos_company_code, pos_store_code, issued_at)"
         " SELECT :i, 1, id, :h, :t, '10001', :c, now() FROM ledger.shop WHERE public_id = :p",

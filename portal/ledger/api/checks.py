@@ -11,11 +11,12 @@ from sqlalchemy.orm import Session
 
 from portal.database import bind_company, run_write
 from portal.kernel.errors import UserError
-from portal.kernel.ids import hash_token, parse_id
+from portal.kernel.ids import parse_id
 from portal.ledger.api import throttle
 from portal.ledger.api.document import documented
 from portal.ledger.api.views import ApiError, _body, _link_id, answer, blueprint, clock
 from portal.ledger.database import ledger_db
+from portal.ledger.links.service import typed_hash
 from portal.ledger.models import ClientId, PosLink, Reservation, VisitRecord
 from portal.ledger.reservations.queries import seats_of
 from portal.ledger.seats.mapping import mapping_of
@@ -107,7 +108,7 @@ def _refusal(item: LinkCheckItem) -> Code | None:
     session = ledger_db.session()
     found = session.execute(
         text("SELECT company_id, client_id_id FROM ledger.client_id_of_hash(:h)"),
-        {"h": hash_token(item.client_id.strip())},
+        {"h": typed_hash(item.client_id)},
     ).first()
     if found is None:
         return "CLIENT_ID_UNKNOWN"

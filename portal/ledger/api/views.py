@@ -17,6 +17,7 @@ from portal.kernel.ids import hash_token, new_token
 from portal.ledger.api import throttle
 from portal.ledger.api.document import documented
 from portal.ledger.database import ledger_db
+from portal.ledger.links.service import typed_hash
 from portal.ledger.models import ClientId, LoginTicket, PosLink, Seat, SeatMapping, Shop
 from portal.ledger.reservations.apply import ForeignVisitError, apply_batch
 from portal.ledger.reservations.change import ChangeRefusedError, change_waiting, put_block
@@ -159,7 +160,7 @@ def _linked(wanted: LinkRequest, keys: tuple[str, str]) -> LinkAnswer:
     session = ledger_db.session()
     found = session.execute(
         text("SELECT company_id, client_id_id FROM ledger.client_id_of_hash(:h)"),
-        {"h": hash_token(wanted.client_id.strip())},
+        {"h": typed_hash(wanted.client_id)},
     ).first()
     session.rollback()
     if found is None:

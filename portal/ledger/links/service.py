@@ -61,6 +61,11 @@ def _row(client_id: ClientId, link: PosLink | None) -> Row:
     return Row(client_id, link, state, ENDS.get(link.end_reason, "") if link is not None else "")
 
 
+def typed_hash(client_id: str) -> str:
+    """The hash of a Client id as a person typed it: capitals or not, spaces around it or not (L6)."""
+    return hash_token(client_id.strip().upper())
+
+
 def issue(
     session: Session, shop_id: uuid.UUID, company_code: str, store_code: str, by: Author, now: datetime
 ) -> str:
