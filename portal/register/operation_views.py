@@ -289,7 +289,7 @@ def unblock(table_id: uuid.UUID) -> BaseResponse:
     cause = None if block_id is None else blocks.send(db.session(), deliverer(), found, block_id)
     if cause is not None:
         flash(
-            f"ブロックを解除しましたが、お席トットくんのブロックは残っています。{cause}お席トットくんでブロックを解除してください。",
+            f"ブロックを解除しましたが、お席トットくんのブロックは解除できませんでした。{cause}お席トットくんでブロックを解除してください。",
             "warning",
         )
     return go(url_for("register.tables"))
