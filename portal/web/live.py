@@ -65,6 +65,11 @@ def live(state: Callable[[], Live]) -> Callable[[F], F]:
     return mark
 
 
+def mark_live(found: Live) -> None:
+    """For a region that answers a POST: it keeps itself current as the page did. To be called before anything is read."""
+    g.live = found
+
+
 def attributes(url: str) -> Markup:
     """For the region's element: where it comes from, what it is now, and how it learns of more."""
     found: Live | None = g.get("live")

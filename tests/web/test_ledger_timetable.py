@@ -154,6 +154,9 @@ def test_G1_a_slip_of_the_finger_is_undone_where_it_is_said(evening: Evening) ->
         path = f"/r/{number(world, evening.ids[who])}/move"
         moved = evening.ledger.post(path, HX, from_seat=back, seat=there, shift="-45")
         assert (held(world, evening.ids[who]), local(world, evening.ids[who])) == (there or "None", "19:15")
+        # G2: the grid that answers still follows what others do.
+        version = world.one("SELECT version FROM ledger.shop WHERE public_id = 'OT100011'")
+        assert f'data-live-version="{version}"' in moved.text
         undone = evening.ledger.post(path, HX, **undo_of(moved.text))
         assert undone.headers["HX-Retarget"] == "#grid"
         assert (held(world, evening.ids[who]), local(world, evening.ids[who])) == (back or "None", "20:00")

@@ -29,7 +29,7 @@ from portal.ledger.timetable.grid import END, QUARTER, draw, epoch_minutes, seat
 from portal.ledger.timetable.service import Move, booking_of, by_number, move
 from portal.web.clock import AppClock
 from portal.web.context import go, is_htmx, permission, render
-from portal.web.live import live
+from portal.web.live import live, mark_live
 
 blueprint = Blueprint("ledger_timetable", __name__)
 clock = AppClock()
@@ -66,6 +66,7 @@ def _done(day: date, undo: dict[str, Any] | None = None) -> BaseResponse:
     """After a change: the grid as it is now (HTMX), or its page. ``undo``: what 「元に戻す」 posts."""
     if not is_htmx():
         return go(url_for("ledger_timetable.index", day=day.isoformat()))
+    mark_live(shop_live())
     response = _page(this_shop(), day, said=[str(text) for text in get_flashed_messages()], undo=undo)
     response.headers["HX-Retarget"] = "#grid"
     response.headers["HX-Reswap"] = "outerHTML"
