@@ -73,6 +73,16 @@ def test_O7_O9_who_goes_back_to_a_paid_visit_reads_what_was_paid_and_not_that_no
     assert "この伝票は取り消されています。" in read("A4")
 
 
+def test_Y1_a_store_without_payment_types_reads_at_the_till_what_to_do(world: World) -> None:
+    till = Till(world)
+    till.do("来店(A2) / 注文(A2)")
+    hint = "この端末で使用できる支払方法がありません。"
+    assert hint not in till.page("A2")
+    world.run("DELETE FROM pos.payment_type WHERE store_id = :s", s=till.store)
+    till.do("マスタ同期")
+    assert hint in till.page("A2")
+
+
 def test_Y2_of_two_lists_of_one_moment_the_ledgers_later_one_counts(world: World) -> None:
     till = Till(world)
     till.do("予約(花子,A1,-5,ポイント=500) / 更新 / 通信断 / 配席(花子,A1) / 注文(A1)")
