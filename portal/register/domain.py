@@ -103,7 +103,9 @@ def overlap_bar(party: tuple[datetime, datetime], other: tuple[datetime, datetim
         return Span(x, max(6, place(end) - x), start, end)
 
     start, end = max(party[0], other[0]), min(party[1], other[1])
-    minutes = max(0, round((end - start) / timedelta(minutes=1)))
+    # Of the times as they are read beside the bar, so that the sum is right for whoever works it out.
+    whole = [moment.replace(second=0, microsecond=0) for moment in (start, end)]
+    minutes = max(0, (whole[1] - whole[0]) // timedelta(minutes=1))
     return Bar(span(*party), span(*other), span(start, end) if minutes else None, minutes,
                place(now) if left <= now <= right else None)  # fmt: skip
 

@@ -83,6 +83,10 @@ def test_M3_bar_shows_both_lengths_what_they_share_and_now() -> None:
     assert (bar.party.x, bar.party.width, bar.other.x, bar.other.width) == (0, 240, 120, 360)
     assert bar.shared is not None
     assert (bar.shared.x, bar.shared.width, bar.minutes, bar.now) == (120, 120, 30, 0)
+    seconds = timedelta(seconds=40)
+    assert (
+        overlap_bar((noon + seconds, noon + hour + seconds), (noon - hour, noon + hour), noon).minutes == 60
+    )
     apart = overlap_bar((noon, noon + hour), (noon + hour, noon + 2 * hour), noon + 9 * hour)
     assert (apart.shared, apart.minutes, apart.now) == (None, 0, None)
 
