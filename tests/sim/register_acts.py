@@ -341,8 +341,9 @@ class RegisterActs(Core):
         elif due:
             block.told = link
         block.heard.clear()
-        said = blocks.send(self.session, self.deliverer, device, block_id)
-        self.tell(f"block told: {said}, the ledger heard {[f'{end:%H:%M}' for end in block.heard]}")
+        cause = blocks.send(self.session, self.deliverer, device, block_id)
+        said = cause is None
+        self.tell(f"block told: {cause or said}, the ledger heard {[f'{end:%H:%M}' for end in block.heard]}")
         end = block.until
         must = due and said and block.ended is None
         if (
