@@ -185,15 +185,21 @@ def _seat_form(
         for i in wanted - {table_id}
         if (t := found.device.tables.get(i)) and not found.standing.is_free(i)
     ]
+    start = (item.start_at if item else found.now).astimezone(TOKYO)
+    meant = {
+        "time": start.hour * 60 + start.minute,
+        "stay": item.stay_minutes if item else found.device.default_stay,
+        "memo": f"予約サイトポイント {item.site_points:,} ({item.site_name})"
+        if item and item.site_points
+        else "",
+    }
     if form is None:
-        start = (item.start_at if item else found.now).astimezone(TOKYO)
-        form = SeatForm(
-            formdata=None, party_size=item.party_size if item else None, time=start.hour * 60 + start.minute,
-            stay=item.stay_minutes if item else found.device.default_stay,
-            memo=f"予約サイトポイント {item.site_points:,} ({item.site_name})" if item and item.site_points else "",
-        )  # fmt: skip
+        form = SeatForm(formdata=None, party_size=item.party_size if item else None, **meant)
         op, chosen = str(new_id()), wanted
     else:
+        # One press sends the party only; the form that answers it shows what it meant.
+        for name in meant.keys() - request.form.keys():
+            form[name].data = meant[name]
         op = request.form.get("op_id", "")
         chosen = {i for text in request.form.getlist("also") if (i := parse_id(text))}
     held = {table_id} | chosen

@@ -185,6 +185,14 @@ def test_P8_back_and_登録_again_gives_the_first_result_and_a_fresh_form_says_w
     assert "19:00に接客 次郎さん(POS-1)の操作で使用中になりました" in evening.pos.get(again.location).text
 
 
+def test_P8_who_lost_a_race_by_one_press_reads_a_form_that_is_filled_in(evening: Evening) -> None:
+    path = f"/register/seat/{evening.table('A1')}"
+    assert evening.pos.post(path, op_id=op(), party_size="2").status_code == 303
+    late = evening.pos.post(path, op_id=op(), party_size="3")
+    assert late.status_code == 409
+    assert re.search(r'name="stay"[^>]*value="120"|value="120"[^>]*name="stay"', late.text)
+
+
 def test_P8_a_guest_who_sits_already_is_not_sent_to_another_table(evening: Evening) -> None:
     """The list of the second terminal is old: it is told who seated the guest, when and where, from the form and the page."""
     evening.do("予約(花子,A1,-5) / 更新")

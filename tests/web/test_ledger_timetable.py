@@ -292,6 +292,20 @@ def test_O6_the_block_icon_start_end_register_ok_and_the_register_warns(evening:
     assert "時間が重複する予約情報が存在します。" in evening.message
 
 
+def test_G1_O6_what_was_called_off_on_the_timetable_leads_back_to_it(evening: Evening) -> None:
+    evening.do("予約(花子,A1,60,90) / ブロック予約(A2,30,60)")
+    ledger, day = evening.ledger, business_date(evening.world.clock.now()).isoformat()
+    for guest, said in (("花子", "予約をキャンセルしました。"), ("ブロック", "ブロックを解除しました。")):
+        card = ledger.get(f"/r/{number(evening.world, evening.ids[guest])}", **HX).text
+        link = re.search(r'href="(/reservations/[^"]+/cancel\?back=timetable)"', card)
+        assert link
+        form = ledger.get(link[1], **HX).text
+        assert 'name="back" value="timetable"' in form
+        done = ledger.post(link[1].split("?")[0], back="timetable", revision=value(form, "revision"))
+        assert done.location == f"/timetable?day={day}"
+        assert said in ledger.get(done.location).text
+
+
 def test_O6_a_block_over_a_reservation_says_so_and_wrong_times_too(evening: Evening) -> None:
     evening.do("予約(花子,A4,60)")
     ledger = evening.ledger

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from flask import Blueprint, Response, flash, g, request, url_for
@@ -198,10 +198,13 @@ def _save(row_id: uuid.UUID | None) -> BaseResponse:
     except ConflictError as error:
         return _page(_get(row_id) if row_id else None, form, 409, conflict=error, **keep)
     flash("登録しました。" if row_id is None else "変更しました。")
-    back = (
-        "ledger_timetable.index" if request.form.get("back") == "timetable" else "ledger_reservations.index"
-    )
-    return go(url_for(back, day=business_date(start, boundary).isoformat()))
+    return _back(business_date(start, boundary))
+
+
+def _back(day: date) -> BaseResponse:
+    """To where the person came from: the timetable or the list, on the day of what was done."""
+    back = "timetable" if request.form.get("back") == "timetable" else "reservations"
+    return go(url_for(f"ledger_{back}.index", day=day.isoformat()))
 
 
 def _cancel_page(row_id: uuid.UUID, form: ReasonForm, error: UserError | None = None, status: int = 200) -> Response:  # fmt: skip
@@ -240,9 +243,10 @@ def cancel(row_id: uuid.UUID) -> BaseResponse:
             )
     except ConflictError as error:
         return _cancel_page(row_id, form, error, 409)
-    flash("無断キャンセルとして記録しました。" if no_show else "予約をキャンセルしました。")
-    day = business_date(_get(row_id).start_at, this_shop().day_boundary_minutes)
-    return go(url_for("ledger_reservations.index", day=day.isoformat()))
+    row = _get(row_id)
+    done_to = "ブロックを解除しました。" if row.kind == "block" else "予約をキャンセルしました。"
+    flash("無断キャンセルとして記録しました。" if no_show else done_to)
+    return _back(business_date(row.start_at, this_shop().day_boundary_minutes))
 
 
 @blueprint.post("/reservations/<uuid:row_id>/status")
