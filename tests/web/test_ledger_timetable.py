@@ -301,6 +301,8 @@ def test_G1_O6_what_was_called_off_on_the_timetable_leads_back_to_it(evening: Ev
         assert link
         form = ledger.get(link[1], **HX).text
         assert 'name="back" value="timetable"' in form
+        # A block has no guest and no party.
+        assert ("人数" in form) == ("予約者名" in form) == (guest == "花子")
         done = ledger.post(link[1].split("?")[0], back="timetable", revision=value(form, "revision"))
         assert done.location == f"/timetable?day={day}"
         assert said in ledger.get(done.location).text

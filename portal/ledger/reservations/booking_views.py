@@ -210,6 +210,7 @@ def _back(day: date) -> BaseResponse:
 def _cancel_page(row_id: uuid.UUID, form: ReasonForm, error: UserError | None = None, status: int = 200) -> Response:  # fmt: skip
     row = _get(row_id)
     return render("ledger/reservation_cancel.html", "ask", status=status, row=row, form=form, problem=error,
+                  end=row.start_at + timedelta(minutes=row.stay_minutes),
                   seats=[s.name for s in seats_of(ledger_db.session(), [row])[row.id]], name_of=shown_name,
                   status_of=status_word)  # fmt: skip
 
