@@ -25,7 +25,7 @@ SEATS, RETIRE = "portal.ledger.seats.service", "portal.ledger.seats.retire"
 MUTANTS: dict[str, tuple[str, str, str]] = {
     "ignore the revision": (APPLY, "        state.revision < record.revision\n        or (", "        False\n        or ("),
     "answer of an old revision wins": (
-        ANSWERS, "WHERE id = visit_id AND revision = told_revision AND", "WHERE id = visit_id AND"),
+        ANSWERS, "AND id = visit_id AND revision = told_revision AND", "AND id = visit_id AND"),
     "value instead of revision in the three-way merge": (
         APPLY, "moved = fresh or state.tables_revision > record.tables_revision",
         'moved = fresh or [str(i) for i in state.table_ids] != (record.state or {}).get("table_ids")'),
