@@ -88,7 +88,8 @@ def create_ledger_app(settings: Settings, *, clock: Clock | None = None) -> Flas
             return None
         g.ledger_user = user_of(ledger_db.session(), request.cookies.get(COOKIE, ""), AppClock().now())
         if needs != "public" and g.ledger_user is None:
-            return go(url_for("ledger_accounts.login"))
+            # Whoever was logged in is told why the press led here.
+            return go(url_for("ledger_accounts.login", ended=1 if COOKIE in request.cookies else None))
         if needs == "public":
             bind_company(ledger_db.session(), None)
         elif g.ledger_user.must_change and request.endpoint not in WITH_TEMPORARY:

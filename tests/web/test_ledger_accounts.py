@@ -135,7 +135,7 @@ def test_L1_stopped_people_are_out_at_once_and_may_come_back(world: World) -> No
     assert "利用停止にしますか" in boss.get(f"/accounts/{row}/stop").text
     assert new.get("/").status_code == 200
     assert boss.post(f"/accounts/{row}/stop").status_code == 303
-    assert new.get("/").location == "/login"
+    assert new.get("/").location == "/login?ended=1"
     assert "正しくありません" in enter(world, "shibuya-sato", OWN)[1].text
     page = boss.get(f"/accounts/{row}").text
     assert "利用を再開する" in page
@@ -143,7 +143,7 @@ def test_L1_stopped_people_are_out_at_once_and_may_come_back(world: World) -> No
     refused = boss.post(f"/accounts/{row}/password")
     assert (refused.status_code, "先に「利用を再開する」" in refused.text) == (422, True)
     assert boss.post(f"/accounts/{row}/resume").status_code == 303
-    assert new.get("/").location == "/login"
+    assert new.get("/").location == "/login?ended=1"
     assert enter(world, "shibuya-sato", OWN)[1].status_code == 303
     page = history(boss)
     assert re.search(r"アカウントの利用停止 shibuya-sato .{0,40}ログアウトした端末 1", page)
@@ -159,7 +159,7 @@ def test_L1_a_new_password_ends_every_login_and_a_lock(world: World) -> None:
     row = account(world, "shibuya-sato")
     assert "パスワードを再発行しますか" in boss.get(f"/accounts/{row}/password").text
     second = issued(boss.post(f"/accounts/{row}/password").text)
-    assert new.get("/").location == "/login"
+    assert new.get("/").location == "/login?ended=1"
     assert enter(world, "shibuya-sato", second)[1].status_code == 303
     assert re.search(r"パスワードの再発行 shibuya-sato", history(boss))
 
@@ -175,7 +175,7 @@ def test_L1_ones_own_password_ends_other_logins_and_wrong_tries_lock(world: Worl
     world.clock.offset += timedelta(minutes=2)
     assert change(here, PASSWORD).status_code == 303
     assert here.get("/").status_code == 200
-    assert there.get("/").location == "/login"
+    assert there.get("/").location == "/login?ended=1"
 
 
 def test_L1_staff_and_people_of_the_pos_manage_no_accounts(world: World) -> None:
@@ -284,7 +284,7 @@ def test_L1_a_shop_whose_last_manager_forgot_the_password_is_helped(
     assert found.exit_code == 0, found.output
     password = re.search(r"仮パスワード：(\S+)", found.output)
     assert password
-    assert boss.get("/").location == "/login"
+    assert boss.get("/").location == "/login?ended=1"
     new, answer = enter(world, "10001-1", password[1])
     assert answer.status_code == 303
     assert new.get("/").location == "/password"

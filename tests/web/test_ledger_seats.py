@@ -200,8 +200,10 @@ def test_L1_another_shops_seat_is_not_found_and_without_login_there_is_nothing(w
     assert ledger.post("/seats/from-tables", table_id=str(uuid.uuid4())).status_code == 404
     world.clock.offset += timedelta(hours=17)
     expired = ledger.post("/seats/sync", HX)
-    assert expired.headers["HX-Redirect"] == "/login"
-    assert ledger.get("/seats").location == "/login"
+    assert expired.headers["HX-Redirect"] == "/login?ended=1"
+    assert ledger.get("/seats").location == "/login?ended=1"
+    assert "直前の操作は行われていません" in ledger.get("/login?ended=1").text
+    assert "直前の操作" not in ledger.get("/login").text
 
 
 def test_G3_a_new_shop_is_led_to_its_seats_and_not_warned_of_a_register_it_has_not(world: World) -> None:
