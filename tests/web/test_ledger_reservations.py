@@ -497,6 +497,8 @@ def test_L1_an_expired_login_leads_to_the_login(world: World, path: str) -> None
     ledger = world.ledger_login()
     ledger.get(path)
     world.clock.offset += timedelta(hours=17)
-    assert ledger.get(path).location == "/login"
-    assert ledger.get(path, **HX).headers["HX-Redirect"] == "/login"
-    assert ledger.post("/reservations/new", HX, op_id=str(uuid.uuid4())).headers["HX-Redirect"] == "/login"
+    assert ledger.get(path).location == "/login?ended=1"
+    assert ledger.get(path, **HX).headers["HX-Redirect"] == "/login?ended=1"
+    answer = ledger.post("/reservations/new", HX, op_id=str(uuid.uuid4()))
+    assert answer.headers["HX-Redirect"] == "/login?ended=1"
+    assert "直前の操作は行われていません" in ledger.get("/login?ended=1").text

@@ -370,5 +370,5 @@ def test_L1_another_shops_bar_is_not_found(world: World) -> None:
         assert ledger.get(f"/r/{other}").status_code == 404
         assert ledger.post(f"/r/{other}/move", seat="A1", shift="0").status_code == 404
     world.clock.offset += timedelta(hours=17)
-    assert ledger.post("/timetable/block", HX, seat="A1").headers["HX-Redirect"] == "/login"
-    assert ledger.get("/r/1").location == "/login"
+    assert ledger.post("/timetable/block", HX, seat="A1").headers["HX-Redirect"] == "/login?ended=1"
+    assert ledger.get("/r/1").location == "/login?ended=1"
