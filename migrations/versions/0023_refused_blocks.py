@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from alembic import op
 
+from migrations.tenants import guard_tenant_table
+
 revision = "0023"
 down_revision = "0022"
 branch_labels = None
@@ -20,19 +22,11 @@ CREATE TABLE ledger.block_refusal (
     CONSTRAINT fk_block_refusal_shop_id_shop FOREIGN KEY (shop_id) REFERENCES ledger.shop (id)
 )
 """
-SETTING = "NULLIF(current_setting('app.company_id', true), '')::bigint"
 
 
 def upgrade() -> None:
     op.get_bind().exec_driver_sql(TABLE)
-    op.execute("GRANT SELECT, INSERT ON ledger.block_refusal TO ledger_app")
-    op.execute("ALTER TABLE ledger.block_refusal ENABLE ROW LEVEL SECURITY")
-    op.execute("ALTER TABLE ledger.block_refusal FORCE ROW LEVEL SECURITY")
-    op.execute(
-        "CREATE POLICY tenant ON ledger.block_refusal TO ledger_app"
-        f" USING (company_id = {SETTING}) WITH CHECK (company_id = {SETTING})"
-    )
-    op.execute("CREATE POLICY owner ON ledger.block_refusal TO CURRENT_USER USING (true) WITH CHECK (true)")
+    guard_tenant_table("block_refusal", schema="ledger", rights="SELECT, INSERT")
 
 
 def downgrade() -> None:

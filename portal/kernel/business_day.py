@@ -30,6 +30,12 @@ def at_clock(day: date, minutes: int) -> datetime:
     return (datetime.combine(day, time(0), TOKYO) + timedelta(minutes=minutes)).astimezone(UTC)
 
 
+def clock_minutes(moment: datetime) -> int:
+    """The clock time of an aware moment in Asia/Tokyo, in minutes from midnight: what ``at_clock`` takes."""
+    local = moment.astimezone(TOKYO)
+    return local.hour * 60 + local.minute
+
+
 def nearest_moment(day: date, minutes: int, boundary_minutes: int = DEFAULT_BOUNDARY_MINUTES) -> datetime:
     """The UTC moment that a clock time (minutes from midnight) names within a *business* day.
 

@@ -185,9 +185,8 @@ class Shows(Protocol):
 
 def items_of(session: Session, terminal: Shows) -> list[ReservationItem]:
     """The reservations that the terminal has fetched."""
-    if terminal.feed_snapshot_id is None or terminal.training:
-        return []
-    return list(_list(session, terminal.feed_snapshot_id).items)
+    listed = sitting_of(session, terminal)
+    return [] if listed is None else list(listed.items)
 
 
 def sitting_of(session: Session, terminal: Shows) -> Listed | None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
 
 from flask import Blueprint, Response, flash, g, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from portal.database import db
-from portal.kernel.business_day import TOKYO, nearest_moment
+from portal.kernel.business_day import clock_minutes, nearest_moment
 from portal.kernel.errors import NotFoundError, UserError
 from portal.kernel.ids import new_id, parse_id
 from portal.link.contract import ReservationItem
@@ -141,14 +140,9 @@ def _revision(name: str) -> int | None:
     return int(given) if given.isascii() and given.isdigit() and len(given) < 10 else None
 
 
-def _clock(moment: datetime) -> int:
-    local = moment.astimezone(TOKYO)
-    return local.hour * 60 + local.minute
-
-
 def _change_page(visit: Visit, form: ChangeForm | None = None, status: int = 200) -> Response:
     plan = queries.planned(db.session(), device(), visit)
-    minutes = _clock(plan.start_at)
+    minutes = clock_minutes(plan.start_at)
     tables = tables_of(db.session(), visit.id)
     changed = form is not None and status == 409
     if form is None:
@@ -186,8 +180,9 @@ def change(visit_id: uuid.UUID) -> BaseResponse:
     if form.validate():
         # What was left as it was shown is no change, also where the ledger's value has come meanwhile (P2, O11).
         party = form.party_size.data if form.party_size.data != form.party_seen.data else None
-        stay = form.stay.data if form.stay.data != form.stay_seen.data else None
-        seen = _clock(visit.start_at) if form.time_seen.data is None else form.time_seen.data
+        stay_seen = form.stay_seen.data or visit.stay_minutes
+        stay = form.stay.data if form.stay.data != stay_seen else None
+        seen = clock_minutes(visit.start_at) if form.time_seen.data is None else form.time_seen.data
         start = None
         if form.time.data % 1440 != seen % 1440:
             start = nearest_moment(visit.business_date, form.time.data, found.day_boundary)

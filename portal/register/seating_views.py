@@ -10,7 +10,7 @@ from sqlalchemy import or_, update
 from werkzeug.wrappers import Response as BaseResponse
 
 from portal.database import db, run_write
-from portal.kernel.business_day import TOKYO, nearest_moment
+from portal.kernel.business_day import clock_minutes, nearest_moment
 from portal.kernel.errors import NotFoundError, UserError
 from portal.kernel.ids import new_id, parse_id
 from portal.link.contract import ReservationItem
@@ -185,9 +185,8 @@ def _seat_form(
         for i in wanted - {table_id}
         if (t := found.device.tables.get(i)) and not found.standing.is_free(i)
     ]
-    start = (item.start_at if item else found.now).astimezone(TOKYO)
     meant = {
-        "time": start.hour * 60 + start.minute,
+        "time": clock_minutes(item.start_at if item else found.now),
         "stay": item.stay_minutes if item else found.device.default_stay,
         "memo": f"予約サイトポイント {item.site_points:,} ({item.site_name})"
         if item and item.site_points
@@ -239,10 +238,9 @@ def seat(table_id: uuid.UUID) -> BaseResponse:
     status = 422
     if form.validate():
         start = None
-        if item is not None and form.time.data is not None:
-            local = item.start_at.astimezone(TOKYO)
-            if form.time.data % 1440 != local.hour * 60 + local.minute:
-                start = nearest_moment(found.business_date, form.time.data, found.day_boundary)
+        given = form.time.data
+        if item is not None and given is not None and given % 1440 != clock_minutes(item.start_at):
+            start = nearest_moment(found.business_date, given, found.day_boundary)
         also = [i for text in request.form.getlist("also") if (i := parse_id(text))]
         stay = form.stay.data or (item.stay_minutes if item else found.default_stay)
         wish = service.Seating((table_id, *also), item, form.party_size.data, start, stay, form.memo.data)

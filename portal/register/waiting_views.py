@@ -9,7 +9,7 @@ from flask import Blueprint, Response, flash, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from portal.database import db
-from portal.kernel.business_day import TOKYO, business_date, nearest_moment
+from portal.kernel.business_day import business_date, clock_minutes, nearest_moment
 from portal.kernel.errors import NotFoundError, UserError
 from portal.kernel.ids import new_id, parse_id
 from portal.link.contract import ReservationChange, ReservationItem
@@ -45,12 +45,11 @@ def _waiting(reservation_id: uuid.UUID) -> ReservationItem:
 
 def _page(item: ReservationItem, form: WaitingForm | None = None, status: int = 200) -> Response:
     found = device()
-    local = item.start_at.astimezone(TOKYO)
     changed = form is not None and status == 409
     chosen = set(item.table_ids)
     if form is None:
         form = WaitingForm(
-            formdata=None, party_size=item.party_size, time=local.hour * 60 + local.minute,
+            formdata=None, party_size=item.party_size, time=clock_minutes(item.start_at),
             stay=item.stay_minutes, revision=item.revision,
         )  # fmt: skip
     else:
@@ -81,9 +80,8 @@ def change(reservation_id: uuid.UUID) -> BaseResponse:
     tables = [i for i in picked if i and i in found.tables and found.tables[i].kind == "normal"]
     status, until = 422, _patience()
     if form.validate():
-        local = item.start_at.astimezone(TOKYO)
         start = None
-        if form.time.data % 1440 != local.hour * 60 + local.minute:
+        if form.time.data % 1440 != clock_minutes(item.start_at):
             start = nearest_moment(
                 business_date(item.start_at, found.day_boundary), form.time.data, found.day_boundary
             )

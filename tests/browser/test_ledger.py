@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from portal.demo import PASSWORD
 from tests.browser.test_walk import CHROMIUM, look, person
@@ -27,6 +27,16 @@ def enter(page: Page, address: str) -> None:
 
 def lane(page: Page, seat: str) -> str:
     return f'#grid .g[data-s="{seat}"]'
+
+
+def moved_at(page: Page, done: Locator, time: str) -> None:
+    """The demo's day is today: once ``time`` has passed the ledger asks first."""
+    late = page.get_by_role("button", name="このまま移動")
+    expect(done.or_(late)).to_be_visible()
+    if late.is_visible():
+        expect(page.get_by_role("alert")).to_contain_text(f"{time}は、すでに過ぎている時間です。")
+        late.click()
+    expect(done).to_be_visible()
 
 
 def test_G1_O6_the_timetable_by_mouse(address: str, chromium: Browser) -> None:
@@ -54,13 +64,7 @@ def test_G1_O6_the_timetable_by_mouse(address: str, chromium: Browser) -> None:
     look(page, "ledger-timetable-drag")
     page.mouse.up()
     done = page.get_by_text(re.compile(r"USEN花子をA1 20:00~22:00に変更しました。"))
-    # The demo's day is today: from 20:00 on the ledger asks first.
-    late = page.get_by_role("button", name="このまま移動")
-    expect(done.or_(late)).to_be_visible()
-    if late.is_visible():
-        expect(page.get_by_role("alert")).to_contain_text("20:00は、すでに過ぎている時間です。")
-        late.click()
-    expect(done).to_be_visible()
+    moved_at(page, done, "20:00")
     back = page.get_by_role("button", name="元に戻す")
     back.hover()
     colours = "b => [getComputedStyle(b).color, getComputedStyle(b).backgroundColor]"
@@ -147,12 +151,7 @@ def test_G1_a_card_is_there_before_the_answer_and_works_by_keyboard(address: str
     card.get_by_label("来店時間").fill("21:07")
     card.get_by_role("button", name="変更する").click()
     done = page.get_by_text("USEN花子をA3 21:07")
-    # The demo's day is today: from 22:07 on the ledger asks first.
-    late = page.get_by_role("button", name="このまま移動")
-    expect(done.or_(late)).to_be_visible()
-    if late.is_visible():
-        late.click()
-    expect(done).to_be_visible()
+    moved_at(page, done, "21:07")
     moved = page.locator(lane(page, "A3") + " a.b")
     page.route("**/r/*", lambda route: held.append(route))
     moved.click()

@@ -11,12 +11,18 @@ import httpx
 import sqlalchemy as sa
 
 from portal.link.client import LOCAL
-from portal.link.contract import BlockRequest, VisitBatch, VisitState
+from portal.link.contract import BlockRequest, VisitBatch, VisitState, Wire
 from portal.operations import service as link_service
 from tests.sim.staff_acts import StaffActs
 from tests.sim.stage import DisagreementError, ShutError
 
 SAVED = ("seat", "pos_table", "seat_mapping", "reservation", "reservation_seat", "visit_record", "block_refusal")  # fmt: skip
+
+
+def by_hand(method: str, path: str, body: Wire, token: str) -> httpx.Request:
+    """A request that the product's client did not make."""
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    return httpx.Request(method, f"{LOCAL}/api/v1{path}", content=body.model_dump_json(), headers=headers)
 
 
 class Trouble(StaffActs):
@@ -52,10 +58,7 @@ class Trouble(StaffActs):
             tables_revision=1, party_revision=0, times_revision=0,
         )  # fmt: skip
         self.tell(f"a forgetful register seats {row.id[-4:]}")
-        request = httpx.Request(
-            "POST", f"{LOCAL}/api/v1/visits", content=VisitBatch(states=[state]).model_dump_json(),
-            headers={"Authorization": f"Bearer {tokens[-1]}", "Content-Type": "application/json"},
-        )  # fmt: skip
+        request = by_hand("POST", "/visits", VisitBatch(states=[state]), tokens[-1])
         said = json.loads(self.made.wire.inner.handle_request(request).read())["results"][0]["code"]
         if said not in ("RESERVATION_TAKEN", "RESERVATION_CANCELLED"):
             raise DisagreementError(f"one reservation, two visits: the ledger answered {said}")
@@ -97,10 +100,7 @@ class Trouble(StaffActs):
                 self.unblock(device, table)
             first = BlockRequest(table_id=self.tables[table], start_at=block.start, end_at=block.ends)
             self.tell(f"late: the first word of the block of {table}")
-            self.made.wire.arrive(httpx.Request(
-                "PUT", f"{LOCAL}/api/v1/blocks/{block_id}", content=first.model_dump_json(),
-                headers={"Authorization": f"Bearer {tokens[-1]}", "Content-Type": "application/json"},
-            ))  # fmt: skip
+            self.made.wire.arrive(by_hand("PUT", f"/blocks/{block_id}", first, tokens[-1]))
 
     # -- backup
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as BaseResponse
 
 from portal.database import run_write
-from portal.kernel.business_day import TOKYO, at_clock, business_date
+from portal.kernel.business_day import TOKYO, at_clock, business_date, clock_minutes
 from portal.kernel.errors import ConflictError, UserError
 from portal.kernel.ids import new_id, parse_id
 from portal.kernel.phones import mask_phone, phone_key
@@ -52,7 +52,7 @@ def _values(row: Reservation) -> dict[str, Any]:
     local = row.start_at.astimezone(TOKYO)
     return {
         "guest_name": row.guest_name, "phone": row.phone, "party_size": row.party_size, "day": local.date(),
-        "time": local.hour * 60 + local.minute, "stay": row.stay_minutes, "course_name": row.course_name,
+        "time": clock_minutes(row.start_at), "stay": row.stay_minutes, "course_name": row.course_name,
         "course_notes": row.course_notes, "remarks": row.remarks, "site_name": row.site_name,
         "site_points": row.site_points, "block": row.kind == "block", "revision": row.revision,
     }  # fmt: skip

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, flash, get_flashed_messages, request, url
 from werkzeug.wrappers import Response as BaseResponse
 
 from portal.database import run_write
-from portal.kernel.business_day import TOKYO, at_clock, business_date
+from portal.kernel.business_day import at_clock, business_date, clock_minutes
 from portal.kernel.errors import ConflictError, UserError
 from portal.kernel.fmt import hm
 from portal.kernel.ids import new_id, parse_id
@@ -224,8 +224,7 @@ def ask_block() -> Response:
     if asked.isascii() and asked.isdigit() and len(asked) < 5:
         start = int(asked) // QUARTER * QUARTER
     else:
-        local = clock.now().astimezone(TOKYO)
-        start = max(shop.open_minutes, -(-(local.hour * 60 + local.minute) // QUARTER) * QUARTER)
+        start = max(shop.open_minutes, -(-clock_minutes(clock.now()) // QUARTER) * QUARTER)
     form = BlockForm(formdata=None, day=day, seat=request.args.get("seat", ""), start=str(start), end=str(min(END, start + 60)))  # fmt: skip
     return _block_page(shop, form, book=bool(asked))
 
