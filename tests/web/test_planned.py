@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
 
 from tests.conftest import World
@@ -91,3 +93,14 @@ def test_S4_training_keeps_its_own_times(world: World) -> None:
     evening.pos = world.register("TR-1", training=True)
     evening.do("来店(A2) / 時間経過(150)")
     assert late(evening, "A2")
+
+
+def test_O11_P9_a_form_from_before_the_upgrade_that_does_not_say_what_was_shown_changes_no_stay(
+    world: World,
+) -> None:
+    evening = Evening(world)
+    evening.do(f"{SITS} / 台帳変更(花子,滞在=120) / 更新")
+    values = {"time": "17:50", "stay": "60", "party_size": "5", "party_seen": "2", "revision": "1"}
+    path = f"/register/visits/{evening.visit('A1')}/change"
+    assert evening.pos.post(path, **values, op_id=str(uuid.uuid4())).status_code == 303
+    assert [row for row in evening.rows() if "花子" in row and "5人" in row and "120分" in row]
